@@ -1,0 +1,59 @@
+/* The CPU's part of the core's structures, and its instructions in C. */
+#pragma once
+
+#include "address.h"
+#include "vmcb.h"
+
+#define ARCH_NAME "x86_64"
+#define RAM_BASE  0x00000000ul
+#define RAM_SIZE  0x02000000ul /* what the hypervisor uses of it */
+
+/* In the order in which vcpu.S moves them; RAX and RSP are in the VMCB. */
+struct gprs {
+    uint64_t rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
+};
+
+struct arch_vcpu {
+    struct vmcb *vmcb;
+    struct gprs gprs;
+    uint64_t generation; /* of the VM's translations, when this vCPU last flushed */
+    char fpu[512] __attribute__((aligned(16))); /* FXSAVE image (APM vol. 2, 11.4.4) */
+};
+
+static inline void write_msr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static inline uint64_t read_msr(uint32_t msr)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void out8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t in8(uint16_t port)
+{
+    uint8_t value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+struct cpuid {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid cpuid(uint32_t leaf)
+{
+    struct cpuid id;
+    __asm__ volatile("cpuid" : "=a"(id.eax), "=b"(id.ebx), "=c"(id.ecx), "=d"(id.edx) : "a"(leaf), "c"(0));
+    return id;
+}
+
+void interrupts_init(void); /* interrupt.c */
+void uart_init(void);       /* uart.c */

@@ -1,0 +1,66 @@
+/* void vmcb_run(hpa_t vmcb, struct gprs *gprs)
+ *
+ * One VMRUN with the guest's registers. The global interrupt flag is clear around
+ * it, so that an interrupt ends the guest's run and not the hypervisor's; it stays
+ * pending until the hypervisor opens IF (APM vol. 2, 15.17). */
+    .text
+    .globl vmcb_run
+vmcb_run:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    push %rsi
+    mov %rdi, %rax
+    mov 0x00(%rsi), %rbx
+    mov 0x08(%rsi), %rcx
+    mov 0x10(%rsi), %rdx
+    mov 0x20(%rsi), %rdi
+    mov 0x28(%rsi), %rbp
+    mov 0x30(%rsi), %r8
+    mov 0x38(%rsi), %r9
+    mov 0x40(%rsi), %r10
+    mov 0x48(%rsi), %r11
+    mov 0x50(%rsi), %r12
+    mov 0x58(%rsi), %r13
+    mov 0x60(%rsi), %r14
+    mov 0x68(%rsi), %r15
+    mov 0x18(%rsi), %rsi
+    clgi
+    sti
+    vmrun %rax
+    cli
+    stgi
+    push %rsi
+    mov 8(%rsp), %rsi
+    mov %rbx, 0x00(%rsi)
+    mov %rcx, 0x08(%rsi)
+    mov %rdx, 0x10(%rsi)
+    pop 0x18(%rsi)
+    mov %rdi, 0x20(%rsi)
+    mov %rbp, 0x28(%rsi)
+    mov %r8, 0x30(%rsi)
+    mov %r9, 0x38(%rsi)
+    mov %r10, 0x40(%rsi)
+    mov %r11, 0x48(%rsi)
+    mov %r12, 0x50(%rsi)
+    mov %r13, 0x58(%rsi)
+    mov %r14, 0x60(%rsi)
+    mov %r15, 0x68(%rsi)
+    pop %rsi
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    ret
+
+    .section .rodata
+    .globl agent_image, agent_image_end
+    .balign 4096
+agent_image:
+    .incbin "agent.bin"
+agent_image_end:

@@ -1,0 +1,29 @@
+/* One CPU does everything in turn: console, requests, guests, sleep. */
+#include "hypervisor.h"
+
+struct cpu cpus[CPU_LIMIT];
+
+static bool all_wait(void)
+{
+    for (unsigned id = 1; id <= VM_COUNT; id++)
+        for (unsigned i = 0; i < VCPUS_PER_VM; i++)
+            if (vms[id].vcpus[i].state != VCPU_WAITING)
+                return false;
+    return true;
+}
+
+void hypervisor_main(void)
+{
+    arch_init();
+    vms_init();
+    while (!all_wait())
+        if (!vms_run())
+            panic("a guest stopped before it was ready");
+    console_print("# pageferry %s ready\n", ARCH_NAME);
+    for (;;) {
+        console_poll();
+        requests_poll();
+        if (!vms_run())
+            arch_idle();
+    }
+}

@@ -1,0 +1,81 @@
+/* Every door but the guest's own: slot -> operation -> answer. */
+#include "hypervisor.h"
+#include "lock.h"
+
+struct slot slots[DOORS];
+struct lock hypervisor_lock;
+
+static const struct {
+    const char *name, *text;
+} statuses[] = {
+    [STATUS_OK] = {"ok", ""},
+    [STATUS_UNKNOWN_OPERATION] = {"unknown-operation", "no operation has this number"},
+    [STATUS_BAD_REQUEST] = {"bad-request", "try help"},
+    [STATUS_BUSY] = {"busy", "the guest is still at work"},
+    [STATUS_UNKNOWN_VM] = {"unknown-vm", "the VMs are 1 and up, without a gap"},
+    [STATUS_SAME_VM] = {"same-vm", "source and target are one VM"},
+    [STATUS_MISALIGNED] = {"misaligned", "an address is not a multiple of the page size"},
+    [STATUS_OUT_OF_RANGE] = {"out-of-range", "a source lies in RAM or window, a target in the window"},
+    [STATUS_NOT_MAPPED] = {"not-mapped", "the source has no page there"},
+    [STATUS_NOT_OWNER] = {"not-owner", "the source only borrows the page"},
+    [STATUS_SHARED] = {"shared", "the source does not have the page alone"},
+    [STATUS_NOT_SHARED] = {"not-shared", "there is no share to end"},
+    [STATUS_PROTECTED] = {"protected", "the frame is the hypervisor's or a table"},
+    [STATUS_NOT_POSTED] = {"not-posted", "the target expects no page there"},
+    [STATUS_OCCUPIED] = {"occupied", "the target has a page there"},
+    [STATUS_NO_MEMORY] = {"no-memory", "no frame is free for a table or a copy"},
+    [STATUS_STOPPED] = {"stopped", "the guest does not run any more"},
+};
+
+const char *status_name(enum status status)
+{
+    return statuses[status].name;
+}
+
+const char *status_text(enum status status)
+{
+    return statuses[status].text;
+}
+
+static void perform(enum door door, struct request *request)
+{
+    struct vm *vm = vm_by_id(request->vm);
+    request->frame = hpa(0);
+    if (request->operation < OP_POST || request->operation > OP_ASK)
+        request->status = STATUS_UNKNOWN_OPERATION;
+    else if (!vm)
+        request->status = STATUS_UNKNOWN_VM;
+    else if (request->operation == OP_ASK)
+        request->status = vm_ask(vm, door, request);
+    else
+        request->status = transfer(vm, request->operation, request->argument, &request->frame);
+    request->text = status_text(request->status);
+    if (request->status == STATUS_STOPPED)
+        request->text = vm->vcpus[0].stop_reason;
+}
+
+void requests_poll(void)
+{
+    for (enum door door = 0; door < DOORS; door++) {
+        struct slot *slot = &slots[door];
+        if (slot->state != SLOT_SUBMITTED)
+            continue;
+        lock(&hypervisor_lock);
+        perform(door, &slot->request);
+        unlock(&hypervisor_lock);
+        bool handed_on = slot->request.operation == OP_ASK && slot->request.status == STATUS_OK;
+        slot->state = SLOT_DONE;
+        if (!handed_on)
+            request_done(door, &slot->request);
+    }
+}
+
+void request_done(enum door door, const struct request *request)
+{
+    if (door != DOOR_CONSOLE)
+        return;
+    console_print("< %lu %s", request->sequence, status_name(request->status));
+    if (request->frame.value)
+        console_print(" frame=0x%lx", request->frame.value);
+    console_print(*request->text ? " %s\n" : "%s\n", request->text);
+}

@@ -1,0 +1,137 @@
+/* Virtual machines: how they begin, whose turn it is, and what an exit means. */
+#include "hypervisor.h"
+#include "lock.h"
+
+struct vm vms[VM_COUNT + 1];
+
+extern const char agent_image[], agent_image_end[];
+extern const char hypervisor_end[];
+
+struct vm *vm_by_id(uint64_t id)
+{
+    return id >= 1 && id <= VM_COUNT ? &vms[id] : NULL;
+}
+
+/* Give the VM its RAM, page by page, with the agent at its start. */
+static void vm_init(struct vm *vm, unsigned id, hpa_t ram)
+{
+    vm->id = id;
+    if (!frame_take(FRAME_TABLE, id, &vm->stage2_root))
+        panic("no frame for the root of VM %u", id);
+    for (uint64_t offset = 0; offset < GUEST_RAM_SIZE; offset += PAGE_SIZE) {
+        hpa_t frame = hpa(ram.value + offset);
+        gpa_t page = gpa(GUEST_RAM + offset);
+        unsigned rights = ACCESS_READ | ACCESS_WRITE | ACCESS_EXECUTE;
+        struct reserve reserve;
+        if (!stage2_reserve(vm, page, &reserve))
+            panic("no frame for a table of VM %u", id);
+        stage2_map(vm, page, frame, rights, &reserve);
+        *frame_at(frame) = (struct frame){.kind = FRAME_GUEST, .owner = (uint8_t)id,
+                                          .rights = (uint8_t)rights, .owner_gpa = page};
+    }
+    memset(pointer_to(ram), 0, GUEST_RAM_SIZE);
+    memcpy(pointer_to(ram), agent_image, (size_t)(agent_image_end - agent_image));
+    for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
+        vm->vcpus[i].vm = vm;
+        arch_vcpu_init(&vm->vcpus[i], vm->stage2_root);
+    }
+}
+
+/* Behind the hypervisor: a block of RAM for each VM, then the pool. */
+void vms_init(void)
+{
+    uint64_t ram = align_up(hpa_of(hypervisor_end).value, GUEST_RAM_SIZE);
+    frames_init(hpa(ram + VM_COUNT * GUEST_RAM_SIZE));
+    for (unsigned id = 1; id <= VM_COUNT; id++, ram += GUEST_RAM_SIZE)
+        vm_init(&vms[id], id, hpa(ram));
+}
+
+void vcpu_stop(struct vcpu *vcpu, const char *reason)
+{
+    vcpu->state = VCPU_STOPPED;
+    vcpu->stop_reason = reason;
+    console_print("# vm %u stopped: %s\n", vcpu->vm->id, reason);
+    if (!vcpu->working)
+        return;
+    vcpu->working = false;
+    vcpu->work.status = STATUS_STOPPED;
+    vcpu->work.text = reason;
+    request_done(vcpu->work_door, &vcpu->work);
+}
+
+static bool stage2_allows(const struct vm *vm, gpa_t address, enum access access)
+{
+    const pte_t *entry = stage2_find(vm, gpa(address.value & -(uint64_t)PAGE_SIZE));
+    return entry && (pte_rights(*entry) & access);
+}
+
+/* A fault may be none any more by the time it is looked at: then the guest goes
+ * on, once. Otherwise it resumes at its recovery address, unless that faults. */
+static void fault(struct vcpu *vcpu, const struct exit *exit)
+{
+    lock(&hypervisor_lock);
+    bool allowed = stage2_allows(vcpu->vm, exit->gpa, exit->access);
+    unlock(&hypervisor_lock);
+    if (allowed && !vcpu->retried) {
+        vcpu->retried = true;
+        return;
+    }
+    vcpu->retried = false;
+    if (!vcpu->recovery) {
+        vcpu_stop(vcpu, "a stage-2 fault without a recovery address");
+    } else if (vcpu->recovering) {
+        vcpu_stop(vcpu, "a stage-2 fault on the way to recovery");
+    } else {
+        vcpu->recovering = true;
+        arch_vcpu_resume_at(vcpu, vcpu->recovery, exit->gpa.value, exit->access);
+    }
+}
+
+static void load(struct cpu *cpu, struct vcpu *vcpu)
+{
+    if (cpu->loaded == vcpu)
+        return;
+    if (cpu->loaded)
+        arch_vcpu_save(cpu->loaded);
+    arch_vcpu_load(vcpu);
+    cpu->loaded = vcpu;
+}
+
+/* Until the vCPU waits, stops, or the CPU is wanted for something else. */
+static void take_turn(struct cpu *cpu, struct vcpu *vcpu)
+{
+    load(cpu, vcpu);
+    while (vcpu->state == VCPU_RUNNING) {
+        struct exit exit = arch_vcpu_run(vcpu);
+        cpu->exit_reason = exit.reason;
+        switch (exit.kind) {
+        case EXIT_HYPERCALL:
+            vcpu->retried = false;
+            hypercall(vcpu);
+            break;
+        case EXIT_FAULT:
+            fault(vcpu, &exit);
+            break;
+        case EXIT_INTERRUPT:
+            vcpu->retried = false;
+            return;
+        case EXIT_UNEXPECTED:
+            vcpu_stop(vcpu, arch_exit_name(exit.reason));
+            break;
+        }
+    }
+}
+
+bool vms_run(void)
+{
+    bool ran = false;
+    for (unsigned id = 1; id <= VM_COUNT; id++) {
+        for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
+            if (vms[id].vcpus[i].state != VCPU_RUNNING)
+                continue;
+            take_turn(&cpus[0], &vms[id].vcpus[i]);
+            ran = true;
+        }
+    }
+    return ran;
+}

@@ -1,0 +1,134 @@
+/* The program that runs in every VM. It does what it is asked, one thing at a time,
+ * and says in its report page what it saw. */
+#include "hypercall.h"
+
+#define FNV_OFFSET     0xcbf29ce484222325ull
+#define FNV_PRIME      0x00000100000001b3ull
+#define WORDS_PER_PAGE (PAGE_SIZE / sizeof(uint64_t))
+
+/* guest.S */
+void call_hypervisor(uint64_t registers[CALL_REGISTERS]);
+uint64_t read_counter(void);
+void recovery(void);
+
+/* Entered from there, each on a fresh stack. */
+_Noreturn void agent_main(void);
+_Noreturn void agent_fault(uint64_t address, uint64_t access);
+_Noreturn void agent_exception(uint64_t address, uint64_t vector);
+
+volatile struct report report __attribute__((aligned(PAGE_SIZE), section(".report")));
+
+static uint64_t work[CALL_REGISTERS];
+
+static uint64_t ask(uint64_t operation, uint64_t first, uint64_t second)
+{
+    uint64_t registers[CALL_REGISTERS] = {operation, first, second};
+    call_hypervisor(registers);
+    return registers[CALL_STATUS];
+}
+
+static uint64_t checksum(const volatile uint64_t *page)
+{
+    uint64_t sum = FNV_OFFSET;
+    for (unsigned i = 0; i < WORDS_PER_PAGE; i++)
+        sum = (sum ^ page[i]) * FNV_PRIME;
+    return sum;
+}
+
+static void fill(volatile uint64_t *page, uint64_t seed)
+{
+    for (unsigned i = 0; i < WORDS_PER_PAGE; i++)
+        page[i] = seed + i;
+}
+
+/* A raw hypercall with any arguments, and what it cost. */
+static uint64_t raw_hypercall(void)
+{
+    uint64_t registers[CALL_REGISTERS] = {0};
+    for (unsigned i = 0; WORK_ARGUMENT + i < CALL_REGISTERS; i++)
+        registers[i] = work[WORK_ARGUMENT + i];
+    uint64_t before = read_counter();
+    call_hypervisor(registers);
+    report.instructions = read_counter() - before;
+    return registers[CALL_STATUS];
+}
+
+/* No exit happens in here: what a stale translation shows, this loop sees. */
+static void watch(const volatile uint64_t *word)
+{
+    for (report.rounds = 0; !report.stop; report.rounds++)
+        report.value = *word;
+}
+
+static uint64_t run(uint64_t *outcome)
+{
+    volatile uint64_t *page = (volatile uint64_t *)work[WORK_ARGUMENT];
+    uint64_t second = work[WORK_ARGUMENT + 1];
+    switch (work[WORK_COMMAND]) {
+    case COMMAND_PING:
+        return ~work[WORK_NONCE];
+    case COMMAND_LOAD:
+        return *page;
+    case COMMAND_STORE:
+        *page = second;
+        return second;
+    case COMMAND_FILL:
+        fill(page, second);
+        return second;
+    case COMMAND_CHECKSUM:
+        return checksum(page);
+    case COMMAND_JUMP:
+        return ((uint64_t(*)(void))work[WORK_ARGUMENT])();
+    case COMMAND_HYPERCALL:
+        return raw_hypercall();
+    case COMMAND_WATCH:
+        watch(page);
+        return report.value;
+    default:
+        *outcome = OUTCOME_UNKNOWN_COMMAND;
+        return 0;
+    }
+}
+
+/* The nonce comes last: with it the rest of the report is valid. */
+static void finish(uint64_t outcome, uint64_t value, uint64_t address, uint64_t detail)
+{
+    report.command = work[WORK_COMMAND];
+    report.outcome = outcome;
+    report.value = value;
+    report.address = address;
+    report.detail = detail;
+    __atomic_store_n(&report.nonce, work[WORK_NONCE], __ATOMIC_RELEASE);
+}
+
+static _Noreturn void serve(void)
+{
+    for (;;) {
+        work[CALL_OPERATION] = OP_WAIT;
+        call_hypervisor(work);
+        report.instructions = 0;
+        report.value = 0;
+        uint64_t outcome = OUTCOME_DONE;
+        uint64_t value = run(&outcome);
+        finish(outcome, value, 0, 0);
+    }
+}
+
+void agent_main(void)
+{
+    ask(OP_RECOVER, (uint64_t)recovery, 0);
+    ask(OP_POST, GUEST_WINDOW, GUEST_WINDOW_SIZE / PAGE_SIZE);
+    serve();
+}
+
+void agent_fault(uint64_t address, uint64_t access)
+{
+    finish(OUTCOME_FAULT, report.value, address, access);
+    serve();
+}
+
+void agent_exception(uint64_t address, uint64_t vector)
+{
+    finish(OUTCOME_EXCEPTION, report.value, address, vector);
+    serve();
+}

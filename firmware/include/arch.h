@@ -1,0 +1,78 @@
+/* What an architecture promises to the core. It has three headers of its own:
+ *
+ *   cpu.h   struct arch_vcpu, RAM_BASE, RAM_SIZE, ARCH_NAME
+ *   pte.h   the stage-2 entry: pte_t and the functions listed below
+ *   (this)  everything that has code
+ *
+ * An architecture enters the core at three points only: hypervisor_main() once,
+ * panic_at() through panic(), and nothing else. */
+#pragma once
+
+#include "address.h"
+
+struct vm;
+struct vcpu;
+
+/* pte.h: STAGE2_LEVELS, and, level 0 being the leaf,
+ *   size_t   pte_index(gpa_t, unsigned level)         position in a table
+ *   pte_t    pte_leaf(hpa_t frame, unsigned rights)   rights: enum access bits
+ *   pte_t    pte_table(hpa_t table)
+ *   bool     pte_is_present(pte_t)
+ *   hpa_t    pte_frame(pte_t)                         of a leaf or a table
+ *   unsigned pte_rights(pte_t)                        of a leaf */
+
+/* Why a guest stopped executing. An exit is a value: policy is the core's. */
+enum exit_kind {
+    EXIT_HYPERCALL,  /* arch_vcpu_register() has it; resumes after it */
+    EXIT_FAULT,      /* stage 2 denied an access: gpa, access */
+    EXIT_INTERRUPT,  /* the hypervisor's CPU was wanted, or the guest gave it away */
+    EXIT_UNEXPECTED, /* whatever a guest of ours never does: reason */
+};
+
+struct exit {
+    enum exit_kind kind;
+    enum access access;
+    gpa_t gpa;
+    uint64_t reason; /* the architecture's own code of the exit */
+};
+
+/* Make this CPU ready: traps, timer (1 ms at most), console. Panics if the CPU
+ * lacks what is needed. The console works from the first line on. */
+void arch_init(void);
+
+/* Prepare a vCPU to start at the first byte of guest RAM, with nothing mapped by
+ * stage 1 and stage 2 rooted at `root`. */
+void arch_vcpu_init(struct vcpu *vcpu, hpa_t root);
+
+/* Put the part of the guest's context that a run does not switch (floating point,
+ * system registers) into the CPU, or save it from there. Between the two no other
+ * vCPU runs on this CPU. */
+void arch_vcpu_load(struct vcpu *vcpu);
+void arch_vcpu_save(struct vcpu *vcpu);
+
+/* Run a loaded vCPU until it exits. Interrupts of the hypervisor that ended the
+ * run are acknowledged before it returns. */
+struct exit arch_vcpu_run(struct vcpu *vcpu);
+
+/* What an EXIT_UNEXPECTED was, in words. */
+const char *arch_exit_name(uint64_t reason);
+
+/* A register of a hypercall by position (enum hypercall_register). */
+uint64_t *arch_vcpu_register(struct vcpu *vcpu, unsigned position);
+
+/* Continue the guest at `address` with `first` and `second` as C arguments. */
+void arch_vcpu_resume_at(struct vcpu *vcpu, uint64_t address, uint64_t first, uint64_t second);
+
+/* After it returns, no later guest instruction on any CPU uses the translation
+ * that the VM's stage 2 had for `page`. The entry is already changed. */
+void arch_invalidate(struct vm *vm, gpa_t page);
+
+/* Sleep until an interrupt; none that came since the last wake-up is missed. */
+void arch_idle(void);
+
+/* One byte of the console: false if none waits; written in bounded time. */
+bool arch_console_read(char *byte);
+void arch_console_write(char byte);
+
+/* Stop every CPU so that a debugger or a monitor can look at the machine. */
+_Noreturn void arch_halt(void);

@@ -1,0 +1,114 @@
+/* The hypervisor's state and what its parts offer each other. */
+#pragma once
+
+#include "address.h"
+#include "arch.h"
+#include "cpu.h"
+#include "pte.h"
+#include "request.h"
+
+#define VM_COUNT     2
+#define VCPUS_PER_VM 1
+#define CPU_LIMIT    4
+#define POOL_FRAMES  256 /* free frames at boot, for tables and copies */
+#define WINDOW_PAGES (GUEST_WINDOW_SIZE / PAGE_SIZE)
+
+/* frame.c: what each frame of RAM is. Frame n lies at RAM_BASE + n * PAGE_SIZE. */
+
+enum frame_kind {
+    FRAME_HYPERVISOR, /* and everything that is never handed out */
+    FRAME_FREE,
+    FRAME_TABLE, /* of the owner's stage 2 */
+    FRAME_GUEST,
+};
+
+struct frame {
+    uint8_t kind;
+    uint8_t owner;    /* a VM, 0: the hypervisor */
+    uint8_t borrower; /* a VM that reads it too, 0: nobody */
+    uint8_t rights;   /* the owner's, to be given back when the share ends */
+    gpa_t owner_gpa;
+    gpa_t borrower_gpa;
+};
+
+extern struct frame frames[RAM_SIZE / PAGE_SIZE];
+
+void frames_init(hpa_t pool);
+struct frame *frame_at(hpa_t address);             /* NULL: not RAM */
+bool frame_take(enum frame_kind kind, unsigned owner, hpa_t *address); /* zeroed; false: none is free */
+void frame_release(hpa_t address);
+
+/* vm.c: virtual machines and their turns on a CPU. */
+
+enum vcpu_state { VCPU_RUNNING, VCPU_WAITING, VCPU_STOPPED };
+
+struct vcpu {
+    struct vm *vm;
+    enum vcpu_state state;
+    const char *stop_reason;
+    bool working;        /* at `work`, since it last waited */
+    enum door work_door; /* who asked for it */
+    struct request work;
+    uint64_t recovery; /* GVA, 0: none */
+    bool recovering;   /* resumed there, and no hypercall since */
+    bool retried;      /* a fault that was none, and nothing else since */
+    struct arch_vcpu arch;
+};
+
+struct vm {
+    unsigned id;
+    hpa_t stage2_root;
+    uint64_t generation; /* of its translations: each invalidation begins a new one */
+    uint64_t posted[WINDOW_PAGES / 64];
+    struct vcpu vcpus[VCPUS_PER_VM];
+};
+
+extern struct vm vms[VM_COUNT + 1]; /* by id; 0 is the hypervisor and unused */
+
+void vms_init(void);
+struct vm *vm_by_id(uint64_t id); /* NULL: there is none */
+bool vms_run(void);               /* one turn for everyone who can run; false: nobody can */
+void vcpu_stop(struct vcpu *vcpu, const char *reason);
+
+/* hypercall.c */
+void hypercall(struct vcpu *vcpu);
+enum status vm_ask(struct vm *vm, enum door door, const struct request *request);
+
+/* stage2.c: the tables of a VM. Reserve what a mapping needs, then map: it cannot fail. */
+
+struct reserve {
+    hpa_t table[STAGE2_LEVELS];
+    unsigned count;
+};
+
+pte_t *stage2_find(const struct vm *vm, gpa_t page); /* the present leaf entry, or NULL */
+bool stage2_reserve(struct vm *vm, gpa_t page, struct reserve *reserve); /* false: nothing taken */
+void stage2_map(struct vm *vm, gpa_t page, hpa_t frame, unsigned rights, struct reserve *reserve);
+void stage2_unmap(struct vm *vm, gpa_t page);                      /* and invalidates */
+void stage2_protect(struct vm *vm, gpa_t page, unsigned rights);  /* break before make */
+
+/* transfer.c: pages change hands. */
+enum status transfer(struct vm *source, uint64_t operation, const uint64_t *argument, hpa_t *frame);
+
+/* console.c */
+void console_poll(void);
+void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void panic_at(const char *file, unsigned line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+#define panic(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)
+
+/* main.c: state of each CPU of the machine, by logical number. */
+
+struct cpu {
+    struct vcpu *loaded; /* whose context is in it */
+    uint64_t exit_reason; /* of the last exit, for the panic line */
+};
+
+extern struct cpu cpus[CPU_LIMIT];
+
+_Noreturn void hypervisor_main(void);
+
+/* string.c */
+void *memcpy(void *restrict target, const void *restrict source, size_t bytes);
+void *memset(void *target, int byte, size_t bytes);
+bool text_equals(const char *left, const char *right);

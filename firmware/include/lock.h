@@ -1,0 +1,20 @@
+/* One lock guards frames, tables, owners and slots. It is held for the time of one
+ * operation, with interrupts off, and never across a guest's run. */
+#pragma once
+
+struct lock {
+    int held;
+};
+
+extern struct lock hypervisor_lock;
+
+static inline void lock(struct lock *lock)
+{
+    while (__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE))
+        ;
+}
+
+static inline void unlock(struct lock *lock)
+{
+    __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
+}

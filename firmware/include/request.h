@@ -1,0 +1,43 @@
+/* Ways in: a request slot for each door. Whoever uses the door fills in the slot
+ * and sets its state to SLOT_SUBMITTED last; the control CPU answers within a tick.
+ * A guest reaches the same operations by hypercall. */
+#pragma once
+
+#include "address.h"
+
+enum door { DOOR_CONSOLE, DOOR_MEMORY, DOORS };
+
+enum slot_state {
+    SLOT_FREE,      /* the requester's to fill */
+    SLOT_SUBMITTED, /* the hypervisor's to answer */
+    SLOT_DONE,      /* status and frame are valid; the requester frees it */
+};
+
+#define REQUEST_ARGUMENTS 6
+
+struct request {
+    uint64_t sequence;                    /* the requester's; comes back with the answer */
+    uint64_t operation;                   /* enum operation */
+    uint64_t vm;                          /* in whose name */
+    uint64_t argument[REQUEST_ARGUMENTS]; /* as in the hypercall, after the operation */
+    enum status status;
+    hpa_t frame;      /* that the operation was about; 0 if none */
+    const char *text; /* what the status means here */
+};
+
+struct slot {
+    volatile enum slot_state state;
+    struct request request;
+};
+
+extern struct slot slots[DOORS];
+
+/* Answer every submitted slot. */
+void requests_poll(void);
+
+/* Every answered request passes here, whatever its door: put a breakpoint on it. */
+void request_done(enum door door, const struct request *request);
+
+/* The status as the console writes it ("not-posted"), and what it means. */
+const char *status_name(enum status status);
+const char *status_text(enum status status);
