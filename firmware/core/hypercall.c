@@ -7,9 +7,9 @@ _Static_assert(ASK_REGISTERS == REQUEST_ARGUMENTS, "work is handed over in the r
 
 static void give_work(struct vcpu *vcpu)
 {
-    *arch_vcpu_register(vcpu, CALL_STATUS) = STATUS_OK;
-    for (unsigned i = 0; i < REQUEST_ARGUMENTS; i++)
-        *arch_vcpu_register(vcpu, WORK_NONCE + i) = vcpu->work.argument[i];
+    uint64_t *registers = arch_vcpu_registers(vcpu);
+    registers[CALL_STATUS] = STATUS_OK;
+    memcpy(&registers[WORK_NONCE], vcpu->work.argument, sizeof vcpu->work.argument);
     vcpu->working = true;
     vcpu->state = VCPU_RUNNING;
 }
@@ -41,22 +41,20 @@ static void wait(struct vcpu *vcpu)
 
 void hypercall(struct vcpu *vcpu)
 {
-    uint64_t argument[REQUEST_ARGUMENTS];
-    uint64_t operation = *arch_vcpu_register(vcpu, CALL_OPERATION);
-    for (unsigned i = 0; i < REQUEST_ARGUMENTS; i++)
-        argument[i] = *arch_vcpu_register(vcpu, CALL_ARGUMENT + i);
-
+    uint64_t *registers = arch_vcpu_registers(vcpu);
+    uint64_t operation = registers[CALL_OPERATION];
     enum status status = STATUS_OK;
     hpa_t frame;
+
     vcpu->recovering = false;
     if (operation == OP_WAIT) {
         wait(vcpu);
     } else if (operation == OP_RECOVER) {
-        vcpu->recovery = argument[0];
+        vcpu->recovery = registers[CALL_ARGUMENT];
     } else {
         lock(&hypervisor_lock);
-        status = transfer(vcpu->vm, operation, argument, &frame);
+        status = transfer(vcpu->vm, operation, &registers[CALL_ARGUMENT], &frame);
         unlock(&hypervisor_lock);
     }
-    *arch_vcpu_register(vcpu, CALL_STATUS) = status;
+    registers[CALL_STATUS] = status;
 }

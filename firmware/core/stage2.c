@@ -7,61 +7,62 @@ static pte_t *entry_in(hpa_t table, gpa_t page, unsigned level)
     return (pte_t *)pointer_to(table) + pte_index(page, level);
 }
 
-/* Down to level 0, or to the first absent entry: `level` says which. */
-static pte_t *descend(const struct vm *vm, gpa_t page, unsigned *level)
+void stage2_find(struct place *place, struct vm *vm, gpa_t page)
 {
     hpa_t table = vm->stage2_root;
-    for (*level = STAGE2_LEVELS - 1;; --*level) {
-        pte_t *entry = entry_in(table, page, *level);
-        if (*level == 0 || !pte_is_present(*entry))
-            return entry;
-        table = pte_frame(*entry);
+    place->vm = vm;
+    place->page = page;
+    place->reserved = 0;
+    for (place->level = STAGE2_LEVELS - 1;; place->level--) {
+        place->entry = entry_in(table, page, place->level);
+        if (place->level == 0 || !pte_is_present(*place->entry))
+            return;
+        table = pte_frame(*place->entry);
     }
 }
 
-pte_t *stage2_find(const struct vm *vm, gpa_t page)
+bool stage2_is_mapped(const struct place *place)
 {
-    unsigned level;
-    pte_t *entry = descend(vm, page, &level);
-    return level == 0 && pte_is_present(*entry) ? entry : NULL;
+    return place->level == 0 && pte_is_present(*place->entry);
 }
 
-bool stage2_reserve(struct vm *vm, gpa_t page, struct reserve *reserve)
+bool stage2_reserve(struct place *place)
 {
-    unsigned missing;
-    descend(vm, page, &missing);
-    for (reserve->count = 0; reserve->count < missing; reserve->count++) {
-        if (frame_take(FRAME_TABLE, vm->id, &reserve->table[reserve->count]))
-            continue;
-        while (reserve->count > 0)
-            frame_release(reserve->table[--reserve->count]);
-        return false;
+    while (place->reserved < place->level) {
+        if (!frame_take(FRAME_TABLE, place->vm->id, &place->table[place->reserved])) {
+            stage2_give_back(place);
+            return false;
+        }
+        place->reserved++;
     }
     return true;
 }
 
-void stage2_map(struct vm *vm, gpa_t page, hpa_t frame, unsigned rights, struct reserve *reserve)
+void stage2_give_back(struct place *place)
 {
-    unsigned level;
-    pte_t *entry = descend(vm, page, &level);
-    for (; level > 0; level--) {
-        hpa_t table = reserve->table[--reserve->count];
-        *entry = pte_table(table);
-        entry = entry_in(table, page, level - 1);
+    while (place->reserved > 0)
+        frame_release(place->table[--place->reserved]);
+}
+
+void stage2_map(struct place *place, hpa_t frame, unsigned rights)
+{
+    for (; place->level > 0; place->level--) {
+        hpa_t table = place->table[--place->reserved];
+        *place->entry = pte_table(table);
+        place->entry = entry_in(table, place->page, place->level - 1);
     }
-    *entry = pte_leaf(frame, rights);
+    *place->entry = pte_leaf(frame, rights);
 }
 
-void stage2_unmap(struct vm *vm, gpa_t page)
+void stage2_unmap(struct place *place)
 {
-    *stage2_find(vm, page) = PTE_ABSENT;
-    arch_invalidate(vm, page);
+    *place->entry = PTE_ABSENT;
+    arch_invalidate(place->vm, place->page);
 }
 
-void stage2_protect(struct vm *vm, gpa_t page, unsigned rights)
+void stage2_protect(struct place *place, unsigned rights)
 {
-    pte_t *entry = stage2_find(vm, page);
-    hpa_t frame = pte_frame(*entry);
-    stage2_unmap(vm, page);
-    *entry = pte_leaf(frame, rights);
+    hpa_t frame = pte_frame(*place->entry);
+    stage2_unmap(place);
+    *place->entry = pte_leaf(frame, rights);
 }

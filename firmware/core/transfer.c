@@ -10,11 +10,9 @@
 #include "hypervisor.h"
 
 struct handover {
-    struct vm *source, *target;
-    gpa_t source_gpa, target_gpa;
-    pte_t *entry;        /* the source's */
-    struct frame *frame; /* its record */
-    struct reserve reserve;
+    struct place source, target;
+    struct frame *record; /* of the source's frame */
+    hpa_t frame;          /* that the target gets */
 };
 
 static bool in_ram(gpa_t page)
@@ -40,111 +38,100 @@ static bool is_posted(struct vm *vm, gpa_t page)
     return *word & bit;
 }
 
-/* The page's entry and record, if it is a guest's frame that is mapped there. */
-static enum status find_page(struct handover *h)
+/* The page's place and record, if it is a guest's frame that is mapped there. */
+static enum status find_page(struct handover *h, struct vm *vm, gpa_t page)
 {
-    if (!is_page_aligned(h->source_gpa))
+    if (!is_page_aligned(page))
         return STATUS_MISALIGNED;
-    if (!in_ram(h->source_gpa) && !in_window(h->source_gpa))
+    if (!in_ram(page) && !in_window(page))
         return STATUS_OUT_OF_RANGE;
-    h->entry = stage2_find(h->source, h->source_gpa);
-    if (!h->entry)
+    stage2_find(&h->source, vm, page);
+    if (!stage2_is_mapped(&h->source))
         return STATUS_NOT_MAPPED;
-    h->frame = frame_at(pte_frame(*h->entry));
-    if (!h->frame || h->frame->kind != FRAME_GUEST)
-        return STATUS_PROTECTED;
-    return STATUS_OK;
+    h->frame = pte_frame(*h->source.entry);
+    h->record = frame_at(h->frame);
+    return h->record && h->record->kind == FRAME_GUEST ? STATUS_OK : STATUS_PROTECTED;
 }
 
 /* The arguments of remap, share and copy, checked in the order of the statuses. */
-static enum status check(struct handover *h, const uint64_t *argument)
+static enum status check(struct handover *h, struct vm *source, const uint64_t *argument)
 {
-    h->source_gpa = gpa(argument[0]);
-    h->target = vm_by_id(argument[1]);
-    h->target_gpa = gpa(argument[2]);
-    if (!h->target)
+    struct vm *target = vm_by_id(argument[1]);
+    gpa_t page = gpa(argument[0]), to = gpa(argument[2]);
+    if (!target)
         return STATUS_UNKNOWN_VM;
-    if (h->source == h->target)
+    if (source == target)
         return STATUS_SAME_VM;
-    if (!is_page_aligned(h->source_gpa) || !is_page_aligned(h->target_gpa))
+    if (!is_page_aligned(page) || !is_page_aligned(to))
         return STATUS_MISALIGNED;
-    if (!in_window(h->target_gpa))
+    if (!in_window(to))
         return STATUS_OUT_OF_RANGE;
-    enum status status = find_page(h);
+    enum status status = find_page(h, source, page);
     if (status != STATUS_OK)
         return status;
-    if (h->frame->owner != h->source->id)
+    if (h->record->owner != source->id)
         return STATUS_NOT_OWNER;
-    if (h->frame->borrower)
+    if (h->record->borrower)
         return STATUS_SHARED;
-    if (!is_posted(h->target, h->target_gpa))
+    if (!is_posted(target, to))
         return STATUS_NOT_POSTED;
-    if (stage2_find(h->target, h->target_gpa))
+    stage2_find(&h->target, target, to);
+    if (stage2_is_mapped(&h->target))
         return STATUS_OCCUPIED;
-    return stage2_reserve(h->target, h->target_gpa, &h->reserve) ? STATUS_OK : STATUS_NO_MEMORY;
+    return stage2_reserve(&h->target) ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-static void map_to_target(struct handover *h, hpa_t frame, unsigned rights)
+static void set_owner(struct frame *record, const struct place *place)
 {
-    stage2_map(h->target, h->target_gpa, frame, rights, &h->reserve);
+    record->owner = (uint8_t)place->vm->id;
+    record->owner_gpa = place->page;
+    record->rights = ACCESS_READ | ACCESS_WRITE;
 }
 
-static enum status remap(struct handover *h, hpa_t *frame)
+static void remap(struct handover *h)
 {
-    *frame = pte_frame(*h->entry);
-    stage2_unmap(h->source, h->source_gpa);
-    h->frame->owner = (uint8_t)h->target->id;
-    h->frame->owner_gpa = h->target_gpa;
-    h->frame->rights = ACCESS_READ | ACCESS_WRITE;
-    map_to_target(h, *frame, ACCESS_READ | ACCESS_WRITE);
-    return STATUS_OK;
+    stage2_unmap(&h->source);
+    set_owner(h->record, &h->target);
+    stage2_map(&h->target, h->frame, ACCESS_READ | ACCESS_WRITE);
 }
 
-static enum status share(struct handover *h, hpa_t *frame)
+static void share(struct handover *h)
 {
-    *frame = pte_frame(*h->entry);
-    stage2_protect(h->source, h->source_gpa, ACCESS_READ);
-    h->frame->borrower = (uint8_t)h->target->id;
-    h->frame->borrower_gpa = h->target_gpa;
-    map_to_target(h, *frame, ACCESS_READ);
-    return STATUS_OK;
+    stage2_protect(&h->source, ACCESS_READ);
+    h->record->borrower = (uint8_t)h->target.vm->id;
+    h->record->borrower_gpa = h->target.page;
+    stage2_map(&h->target, h->frame, ACCESS_READ);
 }
 
-static void give_back_reserve(struct reserve *reserve)
+static enum status copy(struct handover *h)
 {
-    while (reserve->count > 0)
-        frame_release(reserve->table[--reserve->count]);
-}
-
-static enum status copy(struct handover *h, hpa_t *frame)
-{
-    if (!frame_take(FRAME_GUEST, h->target->id, frame)) {
-        give_back_reserve(&h->reserve);
+    hpa_t original = h->frame;
+    if (!frame_take(FRAME_GUEST, h->target.vm->id, &h->frame)) {
+        stage2_give_back(&h->target);
         return STATUS_NO_MEMORY;
     }
-    struct frame *record = frame_at(*frame);
-    record->owner_gpa = h->target_gpa;
-    record->rights = ACCESS_READ | ACCESS_WRITE;
-    memcpy(pointer_to(*frame), pointer_to(pte_frame(*h->entry)), PAGE_SIZE);
-    map_to_target(h, *frame, ACCESS_READ | ACCESS_WRITE);
+    set_owner(frame_at(h->frame), &h->target);
+    memcpy(pointer_to(h->frame), pointer_to(original), PAGE_SIZE);
+    stage2_map(&h->target, h->frame, ACCESS_READ | ACCESS_WRITE);
     return STATUS_OK;
 }
 
 /* Both ways to end a share: the owner reclaims, the borrower relinquishes. */
-static enum status end_share(struct handover *h, const uint64_t *argument, bool by_owner, hpa_t *frame)
+static enum status end_share(struct handover *h, struct vm *caller, gpa_t page, bool by_owner)
 {
-    h->source_gpa = gpa(argument[0]);
-    enum status status = find_page(h);
+    enum status status = find_page(h, caller, page);
     if (status != STATUS_OK)
         return status;
-    struct frame *record = h->frame;
-    if (by_owner && record->owner != h->source->id)
+    struct frame *record = h->record;
+    if (by_owner && record->owner != caller->id)
         return STATUS_NOT_OWNER;
-    if (by_owner ? !record->borrower : record->borrower != h->source->id)
+    if (by_owner ? !record->borrower : record->borrower != caller->id)
         return STATUS_NOT_SHARED;
-    *frame = pte_frame(*h->entry);
-    stage2_unmap(&vms[record->borrower], record->borrower_gpa);
-    stage2_protect(&vms[record->owner], record->owner_gpa, record->rights);
+    struct place owner, borrower;
+    stage2_find(&owner, &vms[record->owner], record->owner_gpa);
+    stage2_find(&borrower, &vms[record->borrower], record->borrower_gpa);
+    stage2_unmap(&borrower);
+    stage2_protect(&owner, record->rights);
     record->borrower = 0;
     record->borrower_gpa = gpa(0);
     return STATUS_OK;
@@ -169,7 +156,7 @@ static enum status set_posted(struct vm *vm, const uint64_t *argument, bool post
 
 enum status transfer(struct vm *source, uint64_t operation, const uint64_t *argument, hpa_t *frame)
 {
-    struct handover h = {.source = source};
+    struct handover h;
     enum status status;
     switch (operation) {
     case OP_POST:
@@ -177,17 +164,26 @@ enum status transfer(struct vm *source, uint64_t operation, const uint64_t *argu
         return set_posted(source, argument, operation == OP_POST);
     case OP_RECLAIM:
     case OP_RELINQUISH:
-        return end_share(&h, argument, operation == OP_RECLAIM, frame);
+        status = end_share(&h, source, gpa(argument[0]), operation == OP_RECLAIM);
+        break;
     case OP_REMAP:
-        status = check(&h, argument);
-        return status == STATUS_OK ? remap(&h, frame) : status;
+        status = check(&h, source, argument);
+        if (status == STATUS_OK)
+            remap(&h);
+        break;
     case OP_SHARE:
-        status = check(&h, argument);
-        return status == STATUS_OK ? share(&h, frame) : status;
+        status = check(&h, source, argument);
+        if (status == STATUS_OK)
+            share(&h);
+        break;
     case OP_COPY:
-        status = check(&h, argument);
-        return status == STATUS_OK ? copy(&h, frame) : status;
+        status = check(&h, source, argument);
+        if (status == STATUS_OK)
+            status = copy(&h);
+        break;
     default:
         return STATUS_UNKNOWN_OPERATION;
     }
+    *frame = status == STATUS_OK ? h.frame : hpa(0);
+    return status;
 }

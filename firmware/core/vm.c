@@ -22,10 +22,11 @@ static void vm_init(struct vm *vm, unsigned id, hpa_t ram)
         hpa_t frame = hpa(ram.value + offset);
         gpa_t page = gpa(GUEST_RAM + offset);
         unsigned rights = ACCESS_READ | ACCESS_WRITE | ACCESS_EXECUTE;
-        struct reserve reserve;
-        if (!stage2_reserve(vm, page, &reserve))
+        struct place place;
+        stage2_find(&place, vm, page);
+        if (!stage2_reserve(&place))
             panic("no frame for a table of VM %u", id);
-        stage2_map(vm, page, frame, rights, &reserve);
+        stage2_map(&place, frame, rights);
         *frame_at(frame) = (struct frame){.kind = FRAME_GUEST, .owner = (uint8_t)id,
                                           .rights = (uint8_t)rights, .owner_gpa = page};
     }
@@ -59,10 +60,11 @@ void vcpu_stop(struct vcpu *vcpu, const char *reason)
     request_done(vcpu->work_door, &vcpu->work);
 }
 
-static bool stage2_allows(const struct vm *vm, gpa_t address, enum access access)
+static bool stage2_allows(struct vm *vm, gpa_t address, enum access access)
 {
-    const pte_t *entry = stage2_find(vm, gpa(address.value & -(uint64_t)PAGE_SIZE));
-    return entry && (pte_rights(*entry) & access);
+    struct place place;
+    stage2_find(&place, vm, address);
+    return stage2_is_mapped(&place) && (pte_rights(*place.entry) & access);
 }
 
 /* A fault may be none any more by the time it is looked at: then the guest goes

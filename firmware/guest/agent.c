@@ -10,6 +10,10 @@
 void call_hypervisor(uint64_t registers[CALL_REGISTERS]);
 uint64_t read_counter(void);
 void recovery(void);
+void remember(uint64_t value);
+uint64_t recall(void);
+extern void (*const forbidden_acts[])(void);
+extern void (*const forbidden_acts_end[])(void);
 
 /* Entered from there, each on a fresh stack. */
 _Noreturn void agent_main(void);
@@ -56,8 +60,9 @@ static uint64_t raw_hypercall(void)
 /* No exit happens in here: what a stale translation shows, this loop sees. */
 static void watch(const volatile uint64_t *word)
 {
-    for (report.rounds = 0; !report.stop; report.rounds++)
+    for (; !report.stop; report.rounds++)
         report.value = *word;
+    report.stop = 0;
 }
 
 static uint64_t run(uint64_t *outcome)
@@ -84,10 +89,20 @@ static uint64_t run(uint64_t *outcome)
     case COMMAND_WATCH:
         watch(page);
         return report.value;
-    default:
-        *outcome = OUTCOME_UNKNOWN_COMMAND;
-        return 0;
+    case COMMAND_REMEMBER:
+        remember(work[WORK_ARGUMENT]);
+        return work[WORK_ARGUMENT];
+    case COMMAND_RECALL:
+        return recall();
+    case COMMAND_MISBEHAVE:
+        if (work[WORK_ARGUMENT] < (uint64_t)(forbidden_acts_end - forbidden_acts)) {
+            forbidden_acts[work[WORK_ARGUMENT]]();
+            return 0;
+        }
+        break;
     }
+    *outcome = OUTCOME_UNKNOWN_COMMAND;
+    return 0;
 }
 
 /* The nonce comes last: with it the rest of the report is valid. */
@@ -108,6 +123,8 @@ static _Noreturn void serve(void)
         call_hypervisor(work);
         report.instructions = 0;
         report.value = 0;
+        report.rounds = 0;
+        __atomic_store_n(&report.begun, work[WORK_NONCE], __ATOMIC_RELEASE);
         uint64_t outcome = OUTCOME_DONE;
         uint64_t value = run(&outcome);
         finish(outcome, value, 0, 0);

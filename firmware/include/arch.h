@@ -23,7 +23,7 @@ struct vcpu;
 
 /* Why a guest stopped executing. An exit is a value: policy is the core's. */
 enum exit_kind {
-    EXIT_HYPERCALL,  /* arch_vcpu_register() has it; resumes after it */
+    EXIT_HYPERCALL,  /* arch_vcpu_registers() has it; resumes after it */
     EXIT_FAULT,      /* stage 2 denied an access: gpa, access */
     EXIT_INTERRUPT,  /* the hypervisor's CPU was wanted, or the guest gave it away */
     EXIT_UNEXPECTED, /* whatever a guest of ours never does: reason */
@@ -57,8 +57,9 @@ struct exit arch_vcpu_run(struct vcpu *vcpu);
 /* What an EXIT_UNEXPECTED was, in words. */
 const char *arch_exit_name(uint64_t reason);
 
-/* A register of a hypercall by position (enum hypercall_register). */
-uint64_t *arch_vcpu_register(struct vcpu *vcpu, unsigned position);
+/* The registers of a hypercall in their order (enum hypercall_register), to be read
+ * and changed while the vCPU does not run. */
+uint64_t *arch_vcpu_registers(struct vcpu *vcpu);
 
 /* Continue the guest at `address` with `first` and `second` as C arguments. */
 void arch_vcpu_resume_at(struct vcpu *vcpu, uint64_t address, uint64_t first, uint64_t second);

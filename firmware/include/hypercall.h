@@ -103,6 +103,9 @@ enum command {
     COMMAND_JUMP,       /* gva                       calls it; value: what it returns */
     COMMAND_HYPERCALL,  /* operation, a1, a2, a3     value: status */
     COMMAND_WATCH,      /* gva                       loads in a loop with no exit until report.stop */
+    COMMAND_REMEMBER,   /* value                     puts it into a floating-point register */
+    COMMAND_RECALL,     /*                           value: what is in that register */
+    COMMAND_MISBEHAVE,  /* number                    does a thing that no guest may do, see guest.S */
 };
 
 /* How the agent fared. */
@@ -122,6 +125,7 @@ enum access { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_EXECUTE = 4 };
  * reads it in memory itself: nobody relays what a guest has to say. `nonce` is
  * the one of the work it answers and is written last. */
 struct report {
+    uint64_t begun;        /* the nonce of the work that it is at */
     uint64_t nonce;
     uint64_t command;
     uint64_t outcome;      /* enum outcome */

@@ -74,18 +74,25 @@ void vcpu_stop(struct vcpu *vcpu, const char *reason);
 void hypercall(struct vcpu *vcpu);
 enum status vm_ask(struct vm *vm, enum door door, const struct request *request);
 
-/* stage2.c: the tables of a VM. Reserve what a mapping needs, then map: it cannot fail. */
+/* stage2.c: the tables of a VM. Find the place of a page, reserve what a mapping there
+ * needs, then map: that cannot fail. A place is good while the lock is held. */
 
-struct reserve {
-    hpa_t table[STAGE2_LEVELS];
-    unsigned count;
+struct place {
+    struct vm *vm;
+    gpa_t page;
+    unsigned level; /* 0: `entry` is the page's own; else the first absent one's above it */
+    pte_t *entry;
+    hpa_t table[STAGE2_LEVELS - 1]; /* frames for the tables below it */
+    unsigned reserved;
 };
 
-pte_t *stage2_find(const struct vm *vm, gpa_t page); /* the present leaf entry, or NULL */
-bool stage2_reserve(struct vm *vm, gpa_t page, struct reserve *reserve); /* false: nothing taken */
-void stage2_map(struct vm *vm, gpa_t page, hpa_t frame, unsigned rights, struct reserve *reserve);
-void stage2_unmap(struct vm *vm, gpa_t page);                      /* and invalidates */
-void stage2_protect(struct vm *vm, gpa_t page, unsigned rights);  /* break before make */
+void stage2_find(struct place *place, struct vm *vm, gpa_t page);
+bool stage2_is_mapped(const struct place *place);
+bool stage2_reserve(struct place *place); /* false: nothing is taken */
+void stage2_give_back(struct place *place);
+void stage2_map(struct place *place, hpa_t frame, unsigned rights);
+void stage2_unmap(struct place *place);                    /* and invalidate */
+void stage2_protect(struct place *place, unsigned rights); /* break before make */
 
 /* transfer.c: pages change hands. */
 enum status transfer(struct vm *source, uint64_t operation, const uint64_t *argument, hpa_t *frame);

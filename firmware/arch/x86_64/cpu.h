@@ -8,9 +8,11 @@
 #define RAM_BASE  0x00000000ul
 #define RAM_SIZE  0x02000000ul /* what the hypervisor uses of it */
 
-/* In the order in which vcpu.S moves them; RAX and RSP are in the VMCB. */
+/* A guest's registers as vcpu.S moves them, those of a hypercall first. RSP is in the
+ * VMCB, and RAX too while the guest runs. */
 struct gprs {
-    uint64_t rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t rax, rdi, rsi, rdx, rcx, r8, r9;
+    uint64_t rbx, rbp, r10, r11, r12, r13, r14, r15;
 };
 
 struct arch_vcpu {

@@ -75,6 +75,63 @@ read_counter:
     or %rdx, %rax
     ret
 
+/* void remember(uint64_t), uint64_t recall(void): a floating-point register */
+    .globl remember, recall
+remember:
+    movq %rdi, %xmm7
+    ret
+recall:
+    movq %xmm7, %rax
+    ret
+
+/* What no guest may do: each of these must stop it and hurt nobody else. */
+write_port: /* of the panic device */
+    mov $0x505, %edx
+    mov $1, %al
+    out %al, %dx
+    ret
+write_msr: /* SVM and long mode off */
+    mov $0xc0000080, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
+    wrmsr
+    ret
+read_msr: /* where the local APIC is */
+    mov $0x1b, %ecx
+    rdmsr
+    ret
+write_cr4: /* protection keys: a register that nobody switches */
+    mov %cr4, %rax
+    bts $22, %rax
+    mov %rax, %cr4
+    ret
+write_dr:
+    xor %eax, %eax
+    mov %rax, %dr0
+    ret
+enter_guest:
+    xor %eax, %eax
+    vmrun %rax
+    ret
+clear_interrupt_flag: /* the global one */
+    clgi
+    ret
+triple_fault:
+    lidt no_idt
+    ud2
+
+    .section .rodata
+    .balign 8
+    .globl forbidden_acts, forbidden_acts_end
+forbidden_acts:
+    .quad write_port, write_msr, read_msr, write_cr4, write_dr, enter_guest
+    .quad clear_interrupt_flag, triple_fault
+forbidden_acts_end:
+no_idt:
+    .word 0
+    .quad 0
+    .text
+
 /* Where the hypervisor resumes the guest after a stage-2 fault: (gpa, access) */
     .globl recovery
 recovery:

@@ -5,10 +5,14 @@
 #define UART_DATA   (COM1 + 0)
 #define UART_IER    (COM1 + 1)
 #define UART_FCR    (COM1 + 2)
+#define UART_LCR    (COM1 + 3)
 #define UART_MCR    (COM1 + 4)
 #define UART_LSR    (COM1 + 5)
 #define IER_RECEIVE 0x01
-#define FCR_ENABLE_CLEAR_TRIGGER_1 0x07
+#define FCR_ENABLE_CLEAR_TRIGGER_14 0xc7
+#define LCR_8N1      0x03
+#define LCR_DIVISOR  0x80 /* DATA and IER are the divisor's two bytes */
+#define BAUD_115200  1
 #define MCR_OUT2    0x08 /* gates the interrupt line */
 #define LSR_RECEIVED 0x01
 #define LSR_CAN_SEND 0x20
@@ -16,7 +20,11 @@
 
 void uart_init(void)
 {
-    out8(UART_FCR, FCR_ENABLE_CLEAR_TRIGGER_1);
+    out8(UART_LCR, LCR_DIVISOR);
+    out8(UART_DATA, BAUD_115200);
+    out8(UART_IER, 0);
+    out8(UART_LCR, LCR_8N1);
+    out8(UART_FCR, FCR_ENABLE_CLEAR_TRIGGER_14);
     out8(UART_MCR, MCR_OUT2);
     out8(UART_IER, IER_RECEIVE);
 }

@@ -14,20 +14,20 @@ vmcb_run:
     push %r15
     push %rsi
     mov %rdi, %rax
-    mov 0x00(%rsi), %rbx
-    mov 0x08(%rsi), %rcx
-    mov 0x10(%rsi), %rdx
-    mov 0x20(%rsi), %rdi
-    mov 0x28(%rsi), %rbp
-    mov 0x30(%rsi), %r8
-    mov 0x38(%rsi), %r9
-    mov 0x40(%rsi), %r10
-    mov 0x48(%rsi), %r11
-    mov 0x50(%rsi), %r12
-    mov 0x58(%rsi), %r13
-    mov 0x60(%rsi), %r14
-    mov 0x68(%rsi), %r15
-    mov 0x18(%rsi), %rsi
+    mov 0x08(%rsi), %rdi
+    mov 0x18(%rsi), %rdx
+    mov 0x20(%rsi), %rcx
+    mov 0x28(%rsi), %r8
+    mov 0x30(%rsi), %r9
+    mov 0x38(%rsi), %rbx
+    mov 0x40(%rsi), %rbp
+    mov 0x48(%rsi), %r10
+    mov 0x50(%rsi), %r11
+    mov 0x58(%rsi), %r12
+    mov 0x60(%rsi), %r13
+    mov 0x68(%rsi), %r14
+    mov 0x70(%rsi), %r15
+    mov 0x10(%rsi), %rsi
     clgi
     sti
     vmrun %rax
@@ -35,20 +35,20 @@ vmcb_run:
     stgi
     push %rsi
     mov 8(%rsp), %rsi
-    mov %rbx, 0x00(%rsi)
-    mov %rcx, 0x08(%rsi)
-    mov %rdx, 0x10(%rsi)
-    pop 0x18(%rsi)
-    mov %rdi, 0x20(%rsi)
-    mov %rbp, 0x28(%rsi)
-    mov %r8, 0x30(%rsi)
-    mov %r9, 0x38(%rsi)
-    mov %r10, 0x40(%rsi)
-    mov %r11, 0x48(%rsi)
-    mov %r12, 0x50(%rsi)
-    mov %r13, 0x58(%rsi)
-    mov %r14, 0x60(%rsi)
-    mov %r15, 0x68(%rsi)
+    mov %rdi, 0x08(%rsi)
+    mov %rdx, 0x18(%rsi)
+    mov %rcx, 0x20(%rsi)
+    mov %r8, 0x28(%rsi)
+    mov %r9, 0x30(%rsi)
+    mov %rbx, 0x38(%rsi)
+    mov %rbp, 0x40(%rsi)
+    mov %r10, 0x48(%rsi)
+    mov %r11, 0x50(%rsi)
+    mov %r12, 0x58(%rsi)
+    mov %r13, 0x60(%rsi)
+    mov %r14, 0x68(%rsi)
+    mov %r15, 0x70(%rsi)
+    pop 0x10(%rsi)
     pop %rsi
     pop %r15
     pop %r14

@@ -11,6 +11,7 @@
 #define VM_CR_SVMDIS  (1ull << 4)
 #define CR0_PE_ET_NE  0x31ull
 #define CR4_PAE       (1ull << 5)
+#define CR4_FXSR      (3ull << 9) /* OSFXSR, OSXMMEXCPT */
 #define RFLAGS_FIXED  2ull
 #define PAT_AT_RESET  0x0007040600070406ull /* APM vol. 2, 7.8.2 */
 #define FPU_CONTROL_AT_RESET 0x037fu
@@ -23,6 +24,8 @@ static struct vmcb vmcbs[VM_COUNT * VCPUS_PER_VM] __attribute__((aligned(PAGE_SI
 static char host_save[CPU_LIMIT][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static char io_permissions[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));  /* all denied */
 static char msr_permissions[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE))); /* all denied */
+
+_Static_assert(offsetof(struct gprs, r9) == (CALL_REGISTERS - 1) * sizeof(uint64_t), "in the order of a hypercall");
 
 void vmcb_run(hpa_t vmcb, struct gprs *gprs);
 
@@ -82,7 +85,7 @@ static void init_save(struct vmcb_save *save)
     save->tr = (struct vmcb_segment){0, 0x8b, 0xffff, 0};
     save->ldtr = (struct vmcb_segment){0, 0x82, 0xffff, 0};
     save->efer = EFER_SVME | EFER_NXE | EFER_LME;
-    save->cr4 = CR4_PAE;
+    save->cr4 = CR4_PAE | CR4_FXSR;
     save->cr0 = CR0_PE_ET_NE;
     save->dr6 = 0xffff0ff0;
     save->dr7 = 0x400;
@@ -139,7 +142,9 @@ struct exit arch_vcpu_run(struct vcpu *vcpu)
     bool stale = vcpu->arch.generation != vcpu->vm->generation;
     vcpu->arch.generation = vcpu->vm->generation;
     vmcb->control.tlb_control = stale ? TLB_FLUSH_ALL : TLB_KEEP;
+    vmcb->save.rax = vcpu->arch.gprs.rax;
     vmcb_run(hpa_of(vmcb), &vcpu->arch.gprs);
+    vcpu->arch.gprs.rax = vmcb->save.rax;
 
     struct exit exit = {.kind = EXIT_UNEXPECTED, .reason = vmcb->control.exit_code};
     switch (exit.reason) {
@@ -183,13 +188,9 @@ const char *arch_exit_name(uint64_t reason)
     }
 }
 
-uint64_t *arch_vcpu_register(struct vcpu *vcpu, unsigned position)
+uint64_t *arch_vcpu_registers(struct vcpu *vcpu)
 {
-    struct gprs *gprs = &vcpu->arch.gprs;
-    uint64_t *const registers[CALL_REGISTERS] = {
-        &vcpu->arch.vmcb->save.rax, &gprs->rdi, &gprs->rsi, &gprs->rdx, &gprs->rcx, &gprs->r8, &gprs->r9,
-    };
-    return registers[position];
+    return &vcpu->arch.gprs.rax;
 }
 
 void arch_vcpu_resume_at(struct vcpu *vcpu, uint64_t address, uint64_t first, uint64_t second)
