@@ -1,0 +1,61 @@
+"""One descriptor per architecture: what the harness must know and the firmware may not tell.
+
+A module in this folder with an `ARCH` is an architecture; nothing else lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+
+from ..address import HPA
+from ..errors import HarnessError
+from ..tables import TableFormat
+
+
+@dataclass(frozen=True)
+class Arch:
+    """What differs between architectures, seen from outside the machine.
+
+    qemu            the emulator's program name
+    machine_args    its arguments for the board and the CPU
+    icount          whether one CPU under -icount counts instructions exactly
+    ram_base        where RAM begins
+    stage1, stage2  the guest's own tables and the hypervisor's
+    accessed_dirty  bits of an entry that the CPU sets by itself
+    root_of         the root table's address in the register that names it
+    stage1_root, stage2_root, program_counter
+                    where the value of that register of a guest is, as an image
+                    expression with {vm} and {vcpu}: what the CPU uses, not what core
+                    keeps about it
+    """
+
+    name: str
+    qemu: str
+    machine_args: tuple[str, ...]
+    icount: bool
+    ram_base: HPA
+    stage1: TableFormat
+    stage2: TableFormat
+    accessed_dirty: int
+    root_of: Callable[[int], int]
+    stage1_root: str
+    stage2_root: str
+    program_counter: str
+
+
+def names() -> tuple[str, ...]:
+    """The names `get` knows, sorted."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+def get(name: str) -> Arch:
+    """The descriptor of `name`. HarnessError, naming those that exist, if it is none."""
+    if name not in names():
+        raise HarnessError(f"no architecture is called {name!r}; there are: {', '.join(names())}")
+    found = import_module(f"{__name__}.{name}").ARCH
+    if not isinstance(found, Arch):
+        raise HarnessError(f"{name}.ARCH is no architecture descriptor")
+    return found

@@ -1,0 +1,122 @@
+"""What page tables are made of: rights, entries, and the format that decodes them.
+
+An architecture describes its tables with one `TableFormat` a stage, and shares no
+code and no constant with the firmware. `paging` follows what is described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, Flag
+from functools import cached_property
+from typing import NamedTuple
+
+PAGE_BITS = 12
+ENTRY_SIZE = 8
+"""Bytes of one entry, in every format there is a descriptor for."""
+
+
+class Rights(Flag):
+    """What an entry, or a whole translation, allows."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    EXECUTE = 4
+    ALL = READ | WRITE | EXECUTE
+
+
+class Kind(Enum):
+    """What an entry is, and why a translation ended."""
+
+    ABSENT = "absent"
+    TABLE = "table"
+    LEAF = "leaf"
+    MALFORMED = "malformed"
+    """Present, with a reserved bit set: the CPU refuses it, which is not absence."""
+    BEYOND = "beyond the address width"
+    """No entry was read: the address has bits the format cannot translate."""
+    DENIED = "denied"
+    """Translated, but not for the access asked about."""
+
+
+class Entry(NamedTuple):
+    """One decoded entry: `output` is the next table's address, or the leaf's first byte."""
+
+    kind: Kind
+    output: int
+    rights: Rights
+
+
+ABSENT = Entry(Kind.ABSENT, 0, Rights.NONE)
+MALFORMED = Entry(Kind.MALFORMED, 0, Rights.NONE)
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """One architecture's tables for one stage.
+
+    decode        (present entry, level) -> Entry; never TABLE at level 0
+    present       an entry with none of these bits is absent
+    root_bits     index bits at the root, more than the others where root tables are
+                  concatenated (Sv39x4, AArch64 stage 2)
+    sign_extends  upper bits copy the highest translated bit; otherwise they are zero
+    table_access  what this stage must allow a page that holds another stage's table
+    """
+
+    name: str
+    levels: int
+    decode: Callable[[int, int], Entry]
+    present: int = 1
+    index_bits: int = 9
+    root_bits: int = 9
+    sign_extends: bool = False
+    table_access: Rights = Rights.READ
+
+    def span(self, level: int) -> int:
+        """Bytes covered by one entry at `level`."""
+        return 1 << (PAGE_BITS + self.index_bits * level)
+
+    def table_size(self, level: int) -> int:
+        """Bytes of one table at `level`."""
+        bits = self.root_bits if level == self.levels - 1 else self.index_bits
+        return ENTRY_SIZE << bits
+
+    @cached_property
+    def width(self) -> int:
+        """How many low bits of an address are translated."""
+        return PAGE_BITS + self.index_bits * (self.levels - 1) + self.root_bits
+
+    def extend(self, address: int) -> int:
+        """`address` cut to the width, then sign- or zero-extended to 64 bits."""
+        low = address & ((1 << self.width) - 1)
+        if self.sign_extends and low >> (self.width - 1):
+            low |= (1 << 64) - (1 << self.width)
+        return low
+
+    def index(self, address: int, level: int) -> int:
+        """Which entry of a table at `level` translates `address`."""
+        count = self.table_size(level) // ENTRY_SIZE
+        return (address & ((1 << self.width) - 1)) // self.span(level) % count
+
+    def entry(self, raw: int, level: int) -> Entry:
+        """What the 64-bit entry `raw` of a table at `level` says."""
+        return self.decode(raw, level) if raw & self.present else ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry that was looked at. `rights` are what it allows by itself."""
+
+    table: int
+    level: int
+    index: int
+    raw: int
+    kind: Kind
+    rights: Rights
+
+    @property
+    def address(self) -> int:
+        """Where the entry lies, in the address space of its table."""
+        return self.table + ENTRY_SIZE * self.index
