@@ -1,10 +1,8 @@
-/* The console: one line a message, both ways. A person can type it.
+/* What comes in on the console: one line a message, both ways. A person can type it.
  *
- *   > 17 remap 1 0x60100000 2 0x61000000     SEQUENCE OPERATION VM ARGUMENT...
+ *   > 17 remap 1 0x60100000 2 0x30000000     SEQUENCE OPERATION VM ARGUMENT...
  *   < 17 ok frame=0x500000                   one answer for each
  *   # a remark                               ! panic FILE:LINE cpu=N exit=0x... why */
-#include <stdarg.h>
-
 #include "hypervisor.h"
 
 #define LINE_LIMIT 160
@@ -26,60 +24,6 @@ static const struct {
 };
 #define OPERATIONS (sizeof operations / sizeof *operations)
 
-static void print_number(uint64_t value, unsigned base)
-{
-    char digits[20];
-    unsigned n = 0;
-    do
-        digits[n++] = "0123456789abcdef"[value % base];
-    while (value /= base);
-    while (n > 0)
-        arch_console_write(digits[--n]);
-}
-
-static void print_text(const char *text)
-{
-    while (*text)
-        arch_console_write(*text++);
-}
-
-/* %s %u %lu %lx and nothing else. */
-static void print(const char *format, va_list values)
-{
-    for (; *format; format++) {
-        if (*format != '%') {
-            arch_console_write(*format);
-            continue;
-        }
-        bool wide = *++format == 'l';
-        format += wide;
-        if (*format == 's')
-            print_text(va_arg(values, const char *));
-        else
-            print_number(wide ? va_arg(values, uint64_t) : va_arg(values, unsigned),
-                         *format == 'x' ? 16 : 10);
-    }
-}
-
-void console_print(const char *format, ...)
-{
-    va_list values;
-    va_start(values, format);
-    print(format, values);
-    va_end(values);
-}
-
-void panic_at(const char *file, unsigned line, const char *format, ...)
-{
-    va_list values;
-    console_print("\n! panic %s:%u cpu=%u exit=0x%lx ", file, line, 0u, cpus[0].exit_reason);
-    va_start(values, format);
-    print(format, values);
-    va_end(values);
-    arch_console_write('\n');
-    arch_halt();
-}
-
 /* Decimal, or hexadecimal after 0x; false for anything else, overflow included. */
 static bool parse_number(const char *text, uint64_t *value)
 {
@@ -92,7 +36,9 @@ static bool parse_number(const char *text, uint64_t *value)
     if (!*text)
         return false;
     for (; *text; text++) {
-        unsigned digit = *text >= 'a' ? (unsigned)(*text - 'a') + 10 : (unsigned)(*text - '0');
+        unsigned digit = (unsigned)(*text - '0');
+        if (digit > 9)
+            digit = *text >= 'a' ? (unsigned)(*text - 'a') + 10 : base;
         if (digit >= base || *value > (UINT64_MAX - digit) / base)
             return false;
         *value = *value * base + digit;

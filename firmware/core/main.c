@@ -1,7 +1,9 @@
 /* One CPU does everything in turn: console, requests, guests, sleep. */
 #include "hypervisor.h"
+#include "lock.h"
 
 struct cpu cpus[CPU_LIMIT];
+struct lock hypervisor_lock;
 
 static bool all_wait(void)
 {
@@ -16,9 +18,10 @@ void hypervisor_main(void)
 {
     arch_init();
     vms_init();
-    while (!all_wait())
-        if (!vms_run())
-            panic("a guest stopped before it was ready");
+    while (!all_wait() && vms_run())
+        ;
+    if (!all_wait())
+        panic("a guest gave up before it was ready");
     console_print("# pageferry %s ready\n", ARCH_NAME);
     for (;;) {
         console_poll();

@@ -3,7 +3,6 @@
 #include "lock.h"
 
 struct slot slots[DOORS];
-struct lock hypervisor_lock;
 
 static const struct {
     const char *name, *text;
@@ -64,18 +63,30 @@ void requests_poll(void)
         perform(door, &slot->request);
         unlock(&hypervisor_lock);
         bool handed_on = slot->request.operation == OP_ASK && slot->request.status == STATUS_OK;
-        slot->state = SLOT_DONE;
+        /* The console can ask every guest before the first has come back. */
+        slot->state = door == DOOR_CONSOLE ? SLOT_FREE : SLOT_WORKING;
         if (!handed_on)
             request_done(door, &slot->request);
     }
 }
 
-void request_done(enum door door, const struct request *request)
+static void answer_on_console(const struct request *request)
 {
-    if (door != DOOR_CONSOLE)
-        return;
     console_print("< %lu %s", request->sequence, status_name(request->status));
     if (request->frame.value)
         console_print(" frame=0x%lx", request->frame.value);
     console_print(*request->text ? " %s\n" : "%s\n", request->text);
+}
+
+void request_done(enum door door, const struct request *request)
+{
+    struct slot *slot = &slots[door];
+    if (door == DOOR_CONSOLE) {
+        answer_on_console(request);
+        return;
+    }
+    slot->request.status = request->status;
+    slot->request.frame = request->frame;
+    slot->request.text = request->text;
+    slot->state = SLOT_DONE;
 }

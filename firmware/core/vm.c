@@ -16,6 +16,7 @@ struct vm *vm_by_id(uint64_t id)
 static void vm_init(struct vm *vm, unsigned id, hpa_t ram)
 {
     vm->id = id;
+    vm->generation = 1; /* which no CPU has seen */
     if (!frame_take(FRAME_TABLE, id, &vm->stage2_root))
         panic("no frame for the root of VM %u", id);
     for (uint64_t offset = 0; offset < GUEST_RAM_SIZE; offset += PAGE_SIZE) {
@@ -99,8 +100,9 @@ static void load(struct cpu *cpu, struct vcpu *vcpu)
     cpu->loaded = vcpu;
 }
 
-/* Until the vCPU waits, stops, or the CPU is wanted for something else. */
-static void take_turn(struct cpu *cpu, struct vcpu *vcpu)
+/* Until the vCPU waits, stops, or the CPU is wanted for something else. False: the
+ * guest has nothing to do either. */
+static bool take_turn(struct cpu *cpu, struct vcpu *vcpu)
 {
     load(cpu, vcpu);
     while (vcpu->state == VCPU_RUNNING) {
@@ -116,12 +118,15 @@ static void take_turn(struct cpu *cpu, struct vcpu *vcpu)
             break;
         case EXIT_INTERRUPT:
             vcpu->retried = false;
-            return;
+            return true;
+        case EXIT_IDLE:
+            return false;
         case EXIT_UNEXPECTED:
             vcpu_stop(vcpu, arch_exit_name(exit.reason));
             break;
         }
     }
+    return true;
 }
 
 bool vms_run(void)
@@ -129,10 +134,8 @@ bool vms_run(void)
     bool ran = false;
     for (unsigned id = 1; id <= VM_COUNT; id++) {
         for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
-            if (vms[id].vcpus[i].state != VCPU_RUNNING)
-                continue;
-            take_turn(&cpus[0], &vms[id].vcpus[i]);
-            ran = true;
+            if (vms[id].vcpus[i].state == VCPU_RUNNING)
+                ran |= take_turn(&cpus[0], &vms[id].vcpus[i]);
         }
     }
     return ran;

@@ -12,6 +12,8 @@ uint64_t read_counter(void);
 void recovery(void);
 void remember(uint64_t value);
 uint64_t recall(void);
+uint64_t residue(void);
+void rest(void);
 extern void (*const forbidden_acts[])(void);
 extern void (*const forbidden_acts_end[])(void);
 
@@ -94,6 +96,11 @@ static uint64_t run(uint64_t *outcome)
         return work[WORK_ARGUMENT];
     case COMMAND_RECALL:
         return recall();
+    case COMMAND_RESIDUE:
+        return residue();
+    case COMMAND_REST:
+        rest();
+        return 0;
     case COMMAND_MISBEHAVE:
         if (work[WORK_ARGUMENT] < (uint64_t)(forbidden_acts_end - forbidden_acts)) {
             forbidden_acts[work[WORK_ARGUMENT]]();

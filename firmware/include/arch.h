@@ -4,8 +4,8 @@
  *   pte.h   the stage-2 entry: pte_t and the functions listed below
  *   (this)  everything that has code
  *
- * An architecture enters the core at three points only: hypervisor_main() once,
- * panic_at() through panic(), and nothing else. */
+ * An architecture enters the core at two points only: hypervisor_main(), once, and
+ * panic(). Its linker script names hypervisor_start and hypervisor_end. */
 #pragma once
 
 #include "address.h"
@@ -23,9 +23,10 @@ struct vcpu;
 
 /* Why a guest stopped executing. An exit is a value: policy is the core's. */
 enum exit_kind {
-    EXIT_HYPERCALL,  /* arch_vcpu_registers() has it; resumes after it */
+    EXIT_HYPERCALL,  /* of the guest's kernel, never of its user; resumes after it */
     EXIT_FAULT,      /* stage 2 denied an access: gpa, access */
-    EXIT_INTERRUPT,  /* the hypervisor's CPU was wanted, or the guest gave it away */
+    EXIT_INTERRUPT,  /* the CPU was wanted for something else */
+    EXIT_IDLE,       /* the guest has nothing to do until an interrupt */
     EXIT_UNEXPECTED, /* whatever a guest of ours never does: reason */
 };
 
@@ -36,8 +37,8 @@ struct exit {
     uint64_t reason; /* the architecture's own code of the exit */
 };
 
-/* Make this CPU ready: traps, timer (1 ms at most), console. Panics if the CPU
- * lacks what is needed. The console works from the first line on. */
+/* Make this CPU ready: console, traps, timer (1 ms at most), in this order. Panics if
+ * the CPU or the RAM is not what is needed. */
 void arch_init(void);
 
 /* Prepare a vCPU to start at the first byte of guest RAM, with nothing mapped by
@@ -75,5 +76,5 @@ void arch_idle(void);
 bool arch_console_read(char *byte);
 void arch_console_write(char byte);
 
-/* Stop every CPU so that a debugger or a monitor can look at the machine. */
+/* Stop the machine so that a debugger or a monitor can look at it. */
 _Noreturn void arch_halt(void);

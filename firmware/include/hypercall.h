@@ -7,9 +7,10 @@
  * address of hypervisor or platform firmware code on any architecture, because
  * a debugger's breakpoints match a program counter in every address space.
  *
+ *   GUEST_WINDOW  8 MiB   where pages are received, empty at boot; in another GiB than
+ *                         RAM, so that its first page needs tables of two levels
  *   GUEST_RAM     2 MiB   agent image, stack, its stage-1 tables, report page
  *   GUEST_PAGES           the upper half of RAM: pages a test may give away
- *   GUEST_WINDOW  8 MiB   where pages are received, empty at boot
  *
  * The agent's own stage 1 maps all of it twice: at GVA = GPA with 2 MiB leaves
  * and at GVA = GPA + GUEST_ALIAS with 4 KiB leaves. */
@@ -17,7 +18,7 @@
 #define GUEST_RAM         0x60000000
 #define GUEST_RAM_SIZE    0x00200000
 #define GUEST_PAGES       0x60100000
-#define GUEST_WINDOW      0x61000000
+#define GUEST_WINDOW      0x30000000
 #define GUEST_WINDOW_SIZE 0x00800000
 #define GUEST_ALIAS       0x40000000
 
@@ -39,7 +40,8 @@ enum guest_map {
  *
  *   WAIT                              the vCPU waits; returns with work (below)
  *   RECOVER     address               where the guest resumes after a stage-2 fault
- *   POST        gpa, pages            the window pages may be received into
+ *   POST        gpa, pages            pages may be received there from now on, one at a
+ *                                     time, until they are withdrawn
  *   WITHDRAW    gpa, pages            they may not any more
  *   REMAP       gpa, target, its gpa  the page is the target's from now on
  *   SHARE       gpa, target, its gpa  both read it, nobody writes it
@@ -105,6 +107,8 @@ enum command {
     COMMAND_WATCH,      /* gva                       loads in a loop with no exit until report.stop */
     COMMAND_REMEMBER,   /* value                     puts it into a floating-point register */
     COMMAND_RECALL,     /*                           value: what is in that register */
+    COMMAND_RESIDUE,    /*                           value: addresses left in the floating-point unit */
+    COMMAND_REST,       /*                           gives the CPU away until an interrupt */
     COMMAND_MISBEHAVE,  /* number                    does a thing that no guest may do, see guest.S */
 };
 

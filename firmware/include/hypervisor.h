@@ -67,7 +67,7 @@ extern struct vm vms[VM_COUNT + 1]; /* by id; 0 is the hypervisor and unused */
 
 void vms_init(void);
 struct vm *vm_by_id(uint64_t id); /* NULL: there is none */
-bool vms_run(void);               /* one turn for everyone who can run; false: nobody can */
+bool vms_run(void);               /* one turn for everyone who can run; false: nobody has work */
 void vcpu_stop(struct vcpu *vcpu, const char *reason);
 
 /* hypercall.c */
@@ -80,8 +80,8 @@ enum status vm_ask(struct vm *vm, enum door door, const struct request *request)
 struct place {
     struct vm *vm;
     gpa_t page;
-    unsigned level; /* 0: `entry` is the page's own; else the first absent one's above it */
-    pte_t *entry;
+    pte_t *entry;   /* the page's own, or the absent one where the tables end */
+    unsigned level; /* of that entry */
     hpa_t table[STAGE2_LEVELS - 1]; /* frames for the tables below it */
     unsigned reserved;
 };
@@ -97,8 +97,10 @@ void stage2_protect(struct place *place, unsigned rights); /* break before make 
 /* transfer.c: pages change hands. */
 enum status transfer(struct vm *source, uint64_t operation, const uint64_t *argument, hpa_t *frame);
 
-/* console.c */
+/* console.c: hand in what was asked for on the console. */
 void console_poll(void);
+
+/* print.c */
 void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void panic_at(const char *file, unsigned line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -10,7 +10,8 @@ enum door { DOOR_CONSOLE, DOOR_MEMORY, DOORS };
 enum slot_state {
     SLOT_FREE,      /* the requester's to fill */
     SLOT_SUBMITTED, /* the hypervisor's to answer */
-    SLOT_DONE,      /* status and frame are valid; the requester frees it */
+    SLOT_WORKING,   /* a guest is at it (OP_ASK) */
+    SLOT_DONE,      /* status, frame and text are valid, and the slot is the requester's again */
 };
 
 #define REQUEST_ARGUMENTS 6

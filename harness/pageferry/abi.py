@@ -16,7 +16,7 @@ class GuestMap(IntEnum):
     RAM = 0x6000_0000
     RAM_SIZE = 0x0020_0000
     PAGES = 0x6010_0000
-    WINDOW = 0x6100_0000
+    WINDOW = 0x3000_0000
     WINDOW_SIZE = 0x0080_0000
     ALIAS = 0x4000_0000
 
@@ -84,7 +84,9 @@ class Command(IntEnum):
     WATCH = 7
     REMEMBER = 8
     RECALL = 9
-    MISBEHAVE = 10
+    RESIDUE = 10
+    REST = 11
+    MISBEHAVE = 12
 
 
 class Outcome(IntEnum):

@@ -6,7 +6,7 @@ from pageferry.ownership import Fresh, Observed, Request, State, boot
 from pageferry.tables import Rights
 
 RAM = [GPA(0x6010_0000 + 0x1000 * index) for index in range(3)]
-WINDOW = [GPA(0x6100_0000 + 0x1000 * index) for index in range(3)]
+WINDOW = [GPA(0x3000_0000 + 0x1000 * index) for index in range(3)]
 FRAMES = {vm: [HPA(0x40_0000 * vm + 0x1000 * index) for index in range(3)] for vm in (1, 2)}
 PROTECTED = HPA(0x1000)
 

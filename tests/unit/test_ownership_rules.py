@@ -149,11 +149,11 @@ def test_the_end_of_a_share_is_refused_by_name(status: Status, request_: Request
         (Status.OUT_OF_RANGE, 1, 0x60FF_F000, 1),
         (Status.OUT_OF_RANGE, 1, 0x60FF_F000, 2),
         (Status.OUT_OF_RANGE, 1, 0x6180_0000, 1),
-        (Status.OUT_OF_RANGE, 1, 0x6100_0000, 2049),
-        (Status.OUT_OF_RANGE, 1, 0x6100_0000, 0),
-        (Status.OUT_OF_RANGE, 1, 0x6100_0000, 1 << 60),
-        (Status.OK, 1, 0x6100_0000, 2048),
-        (Status.OK, 1, 0x617F_F000, 1),
+        (Status.OUT_OF_RANGE, 1, 0x3000_0000, 2049),
+        (Status.OUT_OF_RANGE, 1, 0x3000_0000, 0),
+        (Status.OUT_OF_RANGE, 1, 0x3000_0000, 1 << 60),
+        (Status.OK, 1, 0x3000_0000, 2048),
+        (Status.OK, 1, 0x307F_F000, 1),
     ],
 )
 def test_only_pages_of_the_window_are_posted_or_withdrawn(
@@ -247,7 +247,7 @@ def test_a_page_posted_again_receives() -> None:
 
 
 def test_the_end_of_the_window_receives_and_the_page_after_it_does_not() -> None:
-    statuses = [apply(world(), remap(1, RAM[0], 2, to)).status for to in (0x617F_F000, 0x6180_0000)]
+    statuses = [apply(world(), remap(1, RAM[0], 2, to)).status for to in (0x307F_F000, 0x6180_0000)]
     assert statuses == [Status.OK, Status.OUT_OF_RANGE]
 
 

@@ -160,7 +160,7 @@ def test_a_boot_with_a_frame_in_two_places_is_no_beginning() -> None:
 
 def test_a_boot_posts_the_whole_window_unless_told_otherwise() -> None:
     posted = boot(seen(world())).vms[1].posted
-    assert (len(posted), min(posted), max(posted)) == (2048, 0x6100_0000, 0x617F_F000)
+    assert (len(posted), min(posted), max(posted)) == (2048, 0x3000_0000, 0x307F_F000)
 
 
 HELD = st.sampled_from([*RAM, *WINDOW[:2]])

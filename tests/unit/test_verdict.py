@@ -29,7 +29,7 @@ WHOLE = sight(Rights.ALL)
 def scene(source: Sight, target: Sight, **changes: Any) -> Scene:
     """A hand-over from a page of VM 1 to an empty page of VM 2, and what was seen after."""
     started = Scene(
-        End(1, GPA(0x6010_0000), WHOLE, source), End(2, GPA(0x6100_0000), NOTHING, target)
+        End(1, GPA(0x6010_0000), WHOLE, source), End(2, GPA(0x3000_0000), NOTHING, target)
     )
     return replace(started, **changes)
 

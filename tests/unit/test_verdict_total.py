@@ -40,7 +40,7 @@ AFTER = sights(OWN, OTHER, THIRD)
 
 def scenes_after_a_proper_start() -> Iterator[Scene]:
     """All that may be seen after; where THIRD is seen at one end only, it is OTHER."""
-    place = GPA(0x6010_0000), GPA(0x6100_0000)
+    place = GPA(0x6010_0000), GPA(0x3000_0000)
     for source, target in product(AFTER, AFTER):
         if THIRD in (source.frame, target.frame) and OTHER not in (source.frame, target.frame):
             continue
@@ -171,7 +171,7 @@ SCENES = st.builds(
     Scene,
     st.builds(End, st.just(1), st.just(GPA(0x6010_0000)), PROPER | SIGHTS, SIGHTS),
     st.builds(
-        End, st.sampled_from([1, 2]), st.just(GPA(0x6100_0000)), st.just(NOTHING) | SIGHTS, SIGHTS
+        End, st.sampled_from([1, 2]), st.just(GPA(0x3000_0000)), st.just(NOTHING) | SIGHTS, SIGHTS
     ),
     st.sampled_from(STRANGERS),
     st.sampled_from(STRANGERS),

@@ -15,11 +15,19 @@ struct gprs {
     uint64_t rbx, rbp, r10, r11, r12, r13, r14, r15;
 };
 
+/* What FXSAVE writes (APM vol. 2, figure 11-8); registers are not looked at. */
+struct fxsave {
+    uint16_t control, status, tag, opcode;
+    uint64_t instruction, operand;
+    uint32_t mxcsr, mxcsr_mask;
+    char registers[512 - 32];
+} __attribute__((aligned(16)));
+
 struct arch_vcpu {
     struct vmcb *vmcb;
     struct gprs gprs;
     uint64_t generation; /* of the VM's translations, when this vCPU last flushed */
-    char fpu[512] __attribute__((aligned(16))); /* FXSAVE image (APM vol. 2, 11.4.4) */
+    struct fxsave fpu;
 };
 
 static inline void write_msr(uint32_t msr, uint64_t value)
@@ -57,5 +65,6 @@ static inline struct cpuid cpuid(uint32_t leaf)
     return id;
 }
 
-void interrupts_init(void); /* interrupt.c */
+void traps_init(void);      /* interrupt.c: from here on a fault is a panic */
+void interrupts_init(void); /* ... and now the tick and the console */
 void uart_init(void);       /* uart.c */

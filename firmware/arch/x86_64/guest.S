@@ -3,9 +3,15 @@
 #include "hypercall.h"
 
 #define CR0_PG_WP_PE 0x80010011
-#define LEAF         0x83 /* present, writable, 2 MiB */
-#define PAGE         0x03 /* present, writable */
+#define LEAF         0x87 /* present, writable, user, 2 MiB */
+#define PAGE         0x07 /* present, writable, user */
+#define USER_CODE    0x13 /* selectors, with privilege level 3 */
+#define USER_DATA    0x1b
 #define BIG          0x200000
+
+    .globl guest_ram, guest_pages /* for agent.ld */
+    .set guest_ram, GUEST_RAM
+    .set guest_pages, GUEST_PAGES
 
     .section .text.boot, "ax"
     .code32
@@ -42,7 +48,7 @@ long_mode:
     add $16, %edi
     loop 1b
     lidt idt_pointer
-    jmp agent_main
+    call agent_main
 
 /* void call_hypervisor(uint64_t registers[CALL_REGISTERS]) */
     .globl call_hypervisor
@@ -75,13 +81,35 @@ read_counter:
     or %rdx, %rax
     ret
 
-/* void remember(uint64_t), uint64_t recall(void): a floating-point register */
-    .globl remember, recall
+/* void remember(uint64_t), uint64_t recall(void): a floating-point register. The x87
+ * instruction leaves its own address and its operand's behind. */
+    .globl remember, recall, residue, rest
 remember:
     movq %rdi, %xmm7
+    fninit
+    push %rdi
+    fildq (%rsp)
+    pop %rdi
     ret
 recall:
     movq %xmm7, %rax
+    ret
+
+/* uint64_t residue(void): of the environment that FNSTENV stores, the instruction's
+ * address (at 12) and the operand's (at 20) */
+residue:
+    sub $32, %rsp
+    fnstenv (%rsp)
+    mov 20(%rsp), %eax
+    shl $32, %rax
+    mov 12(%rsp), %edx
+    or %rdx, %rax
+    add $32, %rsp
+    ret
+
+/* void rest(void) */
+rest:
+    hlt
     ret
 
 /* What no guest may do: each of these must stop it and hurt nobody else. */
@@ -116,6 +144,16 @@ enter_guest:
 clear_interrupt_flag: /* the global one */
     clgi
     ret
+ask_as_user: /* to wait, which its kernel alone may */
+    push $USER_DATA
+    push $stack_end
+    push $2
+    push $USER_CODE
+    push $1f
+    iretq
+1:  mov $1, %eax
+    vmmcall
+    ud2
 triple_fault:
     lidt no_idt
     ud2
@@ -125,7 +163,7 @@ triple_fault:
     .globl forbidden_acts, forbidden_acts_end
 forbidden_acts:
     .quad write_port, write_msr, read_msr, write_cr4, write_dr, enter_guest
-    .quad clear_interrupt_flag, triple_fault
+    .quad clear_interrupt_flag, ask_as_user, triple_fault
 forbidden_acts_end:
 no_idt:
     .word 0
@@ -136,7 +174,7 @@ no_idt:
     .globl recovery
 recovery:
     mov $stack_end, %rsp
-    jmp agent_fault
+    call agent_fault
 
 /* The guest's own exceptions: (gva, vector) */
     .balign 16
@@ -151,13 +189,15 @@ exception_stubs:
 exception:
     mov %cr2, %rdi
     mov $stack_end, %rsp
-    jmp agent_exception
+    call agent_exception
 
     .section .rodata
     .balign 8
 gdt:
     .quad 0
     .quad 0x00209a0000000000 /* 8: code, 64-bit, present */
+    .quad 0x0020fa0000000000 /* 16: the same for its user */
+    .quad 0x0000f20000000000 /* 24: data for its user */
 gdt_pointer:
     .word . - gdt - 1
     .long gdt
@@ -167,12 +207,23 @@ idt_pointer:
 
 /* Stage 1. GVA = GPA in 2 MiB leaves, and the same again GUEST_ALIAS higher in pages:
  *
- *   pml4[0] -> pdpt[1] -> pd_low   0x60000000 RAM, 0x61000000.. window
- *              pdpt[2] -> pd_high  0xa0000000 RAM, 0xa1000000.. window -> pt */
+ *   pml4[0] -> pdpt[0] -> pd_0   window
+ *              pdpt[1] -> pd_1   RAM;           GUEST_ALIAS + window -> pt_window
+ *              pdpt[2] -> pd_2                  GUEST_ALIAS + RAM    -> pt_ram */
 #define SLOT(address) (((address) >> 21) & 511)
 #define RAM_SLOT      SLOT(GUEST_RAM)
+#define RAM_SLOTS     (GUEST_RAM_SIZE / BIG)
 #define WINDOW_SLOT   SLOT(GUEST_WINDOW)
 #define WINDOW_SLOTS  (GUEST_WINDOW_SIZE / BIG)
+
+/* `count` entries from `first` on, `step` apart. */
+    .macro entries first, step, count
+    .set number, 0
+    .rept \count
+    .quad \first + number * \step
+    .set number, number + 1
+    .endr
+    .endm
 
     .section .data.tables, "aw"
     .balign 4096
@@ -181,39 +232,26 @@ pml4:
     .quad pdpt + PAGE
     .fill 511, 8, 0
 pdpt:
-    .quad 0, pd_low + PAGE, pd_high + PAGE
+    .quad pd_0 + PAGE, pd_1 + PAGE, pd_2 + PAGE
     .fill 509, 8, 0
-pd_low:
-    .fill RAM_SLOT, 8, 0
-    .quad GUEST_RAM + LEAF
-    .fill WINDOW_SLOT - RAM_SLOT - 1, 8, 0
-    .set slot, 0
-    .rept WINDOW_SLOTS
-    .quad GUEST_WINDOW + slot * BIG + LEAF
-    .set slot, slot + 1
-    .endr
+pd_0:
+    .fill WINDOW_SLOT, 8, 0
+    entries GUEST_WINDOW + LEAF, BIG, WINDOW_SLOTS
     .fill 512 - WINDOW_SLOT - WINDOW_SLOTS, 8, 0
-pd_high:
+pd_1:
     .fill RAM_SLOT, 8, 0
-    .quad pt + PAGE
-    .fill WINDOW_SLOT - RAM_SLOT - 1, 8, 0
-    .set slot, 1
-    .rept WINDOW_SLOTS
-    .quad pt + slot * 4096 + PAGE
-    .set slot, slot + 1
-    .endr
+    entries GUEST_RAM + LEAF, BIG, RAM_SLOTS
+    .fill WINDOW_SLOT - RAM_SLOT - RAM_SLOTS, 8, 0
+    entries pt_window + PAGE, 4096, WINDOW_SLOTS
     .fill 512 - WINDOW_SLOT - WINDOW_SLOTS, 8, 0
-pt:
-    .set page, 0
-    .rept 512
-    .quad GUEST_RAM + page * 4096 + PAGE
-    .set page, page + 1
-    .endr
-    .set page, 0
-    .rept 512 * WINDOW_SLOTS
-    .quad GUEST_WINDOW + page * 4096 + PAGE
-    .set page, page + 1
-    .endr
+pd_2:
+    .fill RAM_SLOT, 8, 0
+    entries pt_ram + PAGE, 4096, RAM_SLOTS
+    .fill 512 - RAM_SLOT - RAM_SLOTS, 8, 0
+pt_ram:
+    entries GUEST_RAM + PAGE, 4096, 512 * RAM_SLOTS
+pt_window:
+    entries GUEST_WINDOW + PAGE, 4096, 512 * WINDOW_SLOTS
 
     .section .bss
     .balign 4096

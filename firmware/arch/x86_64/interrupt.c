@@ -15,9 +15,11 @@
 #define APIC_EOI         0x0b0u
 #define APIC_SPURIOUS    0x0f0u
 #define APIC_LVT_TIMER   0x320u
+#define APIC_LVT_LINT1   0x360u /* the NMI line */
 #define APIC_TIMER_COUNT 0x380u
 #define APIC_TIMER_DIV   0x3e0u
 #define APIC_ENABLE      (1u << 8)
+#define DELIVER_NMI      (4u << 8)
 #define TIMER_PERIODIC   (1u << 17)
 #define TIMER_DIVIDE_BY_1 0xbu
 #define TICK_COUNT       1000000u /* 1 ms: QEMU's APIC timer counts nanoseconds */
@@ -67,7 +69,7 @@ void trap(const struct trap *trap)
         panic("trap %lu error=0x%lx at 0x%lx", trap->vector, trap->error, trap->rip);
 }
 
-void interrupts_init(void)
+void traps_init(void)
 {
     for (unsigned i = 0; i < VECTORS; i++) {
         uint64_t stub = hpa_of(&trap_stubs[i * 16]).value;
@@ -79,10 +81,14 @@ void interrupts_init(void)
         uint64_t base;
     } pointer = {sizeof idt - 1, hpa_of(idt).value};
     __asm__ volatile("lidt %0" : : "m"(pointer));
+}
 
+void interrupts_init(void)
+{
     out8(PORT_PIC_MASTER_MASK, 0xff);
     out8(PORT_PIC_SLAVE_MASK, 0xff);
     *apic(APIC_SPURIOUS) = APIC_ENABLE | VECTOR_SPURIOUS;
+    *apic(APIC_LVT_LINT1) = DELIVER_NMI;
     *apic(APIC_TIMER_DIV) = TIMER_DIVIDE_BY_1;
     *apic(APIC_LVT_TIMER) = TIMER_PERIODIC | VECTOR_TICK;
     *apic(APIC_TIMER_COUNT) = TICK_COUNT;

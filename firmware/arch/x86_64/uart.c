@@ -37,13 +37,17 @@ bool arch_console_read(char *byte)
     return true;
 }
 
-/* A console that nobody drains loses bytes; it does not stop the machine. */
+/* A console that nobody drains loses bytes; it does not stop the machine. After the
+ * first that was lost nobody waits until one got through again. */
 void arch_console_write(char byte)
 {
-    for (unsigned tries = 0; tries < SEND_TRIES; tries++) {
+    static bool blocked;
+    for (unsigned tries = blocked ? 1 : SEND_TRIES; tries > 0; tries--) {
         if (in8(UART_LSR) & LSR_CAN_SEND) {
             out8(UART_DATA, (uint8_t)byte);
+            blocked = false;
             return;
         }
     }
+    blocked = true;
 }

@@ -57,10 +57,3 @@ vmcb_run:
     pop %rbp
     pop %rbx
     ret
-
-    .section .rodata
-    .globl agent_image, agent_image_end
-    .balign 4096
-agent_image:
-    .incbin "agent.bin"
-agent_image_end:

@@ -1,10 +1,13 @@
-/* A vCPU is a VMCB. Everything a guest could do beyond computing on its own memory
- * is intercepted; what is neither switched nor intercepted does not exist. */
+/* A vCPU is a VMCB. Everything a guest could do beyond computing on its own memory and
+ * reading the time stamp counter is intercepted; the rest of its context is switched. */
 #include "hypervisor.h"
 
 #define MSR_EFER      0xc0000080u
 #define MSR_VM_CR     0xc0010114u
 #define MSR_HSAVE_PA  0xc0010117u
+#define CPUID_SVM           (1u << 2)  /* 8000_0001 ECX */
+#define CPUID_NX            (1u << 20) /* 8000_0001 EDX */
+#define CPUID_NESTED_PAGING (1u << 0)  /* 8000_000a EDX */
 #define EFER_LME      (1ull << 8)
 #define EFER_NXE      (1ull << 11)
 #define EFER_SVME     (1ull << 12)
@@ -30,6 +33,8 @@ _Static_assert(offsetof(struct gprs, r9) == (CALL_REGISTERS - 1) * sizeof(uint64
 void vmcb_run(hpa_t vmcb, struct gprs *gprs);
 
 /* The memory map that PVH hands over (Xen, public/arch-x86/hvm/start_info.h). */
+#define START_INFO_MAGIC 0x336ec578u
+
 struct start_info {
     uint32_t magic, version, flags, modules;
     uint64_t module_list, command_line, rsdp, memory_map;
@@ -47,6 +52,8 @@ extern char hypervisor_start[];
 static void check_ram(void)
 {
     const struct start_info *info = pointer_to(hpa(start_info));
+    if (info->magic != START_INFO_MAGIC)
+        panic("not started by the PVH protocol");
     const struct memory_map_entry *map = pointer_to(hpa(info->memory_map));
     uint64_t start = hpa_of(hypervisor_start).value;
     for (uint32_t i = 0; i < info->memory_map_entries; i++)
@@ -59,9 +66,12 @@ static void check_ram(void)
 void arch_init(void)
 {
     uart_init();
+    traps_init();
     check_ram();
-    if (!(cpuid(0x80000001).ecx & 1u << 2) || !(cpuid(0x8000000a).edx & 1u << 0))
+    if (!(cpuid(0x80000001).ecx & CPUID_SVM) || !(cpuid(0x8000000a).edx & CPUID_NESTED_PAGING))
         panic("the CPU has no SVM with nested paging (QEMU: -cpu max)");
+    if (!(cpuid(0x80000001).edx & CPUID_NX))
+        panic("the CPU has no NX");
     if (read_msr(MSR_VM_CR) & VM_CR_SVMDIS)
         panic("SVM is disabled");
     write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SVME | EFER_NXE);
@@ -96,25 +106,26 @@ static void init_save(struct vmcb_save *save)
 
 void arch_vcpu_init(struct vcpu *vcpu, hpa_t root)
 {
-    static unsigned taken;
-    struct vmcb *vmcb = &vmcbs[taken++];
+    unsigned number = (vcpu->vm->id - 1) * VCPUS_PER_VM + (unsigned)(vcpu - vcpu->vm->vcpus);
+    struct vmcb *vmcb = &vmcbs[number];
     vcpu->arch.vmcb = vmcb;
     vmcb->control.intercept_cr = INTERCEPT_CR4_WRITE;
     vmcb->control.intercept_dr = INTERCEPT_ALL_DR;
+    vmcb->control.intercept_exceptions = INTERCEPT_AC;
     vmcb->control.intercept_events =
         INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_RDPMC | INTERCEPT_INVD
-        | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IO | INTERCEPT_MSR | INTERCEPT_TASK | INTERCEPT_SHUTDOWN;
+        | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IO | INTERCEPT_MSR | INTERCEPT_TASK
+        | INTERCEPT_FERR_FREEZE | INTERCEPT_SHUTDOWN;
     vmcb->control.intercept_instructions = INTERCEPT_SVM_AND_SYSTEM;
     vmcb->control.iopm_base = hpa_of(io_permissions).value;
     vmcb->control.msrpm_base = hpa_of(msr_permissions).value;
-    vmcb->control.asid = vcpu->vm->id;
-    vmcb->control.tlb_control = TLB_FLUSH_ALL;
+    vmcb->control.asid = number + 1; /* 0 is the hypervisor's */
     vmcb->control.v_intr = V_INTR_MASKING;
     vmcb->control.np_enable = NP_ENABLE;
     vmcb->control.n_cr3 = root.value;
     init_save(&vmcb->save);
-    *(uint16_t *)(void *)&vcpu->arch.fpu[0] = FPU_CONTROL_AT_RESET;
-    *(uint32_t *)(void *)&vcpu->arch.fpu[24] = MXCSR_AT_RESET;
+    vcpu->arch.fpu.control = FPU_CONTROL_AT_RESET;
+    vcpu->arch.fpu.mxcsr = MXCSR_AT_RESET;
 }
 
 /* FS, GS, TR, LDTR and the MSRs that VMRUN does not switch; x87 and SSE. XCR0 keeps
@@ -122,7 +133,9 @@ void arch_vcpu_init(struct vcpu *vcpu, hpa_t root)
 void arch_vcpu_load(struct vcpu *vcpu)
 {
     __asm__ volatile("vmload %%rax" : : "a"(hpa_of(vcpu->arch.vmcb).value) : "memory");
-    __asm__ volatile("fxrstor64 %0" : : "m"(vcpu->arch.fpu));
+    /* FXRSTOR leaves the addresses of the last x87 instruction and operand as they are
+     * unless an exception is pending; FNINIT clears them (APM vol. 2, 11.4.4). */
+    __asm__ volatile("fninit; fxrstor64 %0" : : "m"(vcpu->arch.fpu));
 }
 
 void arch_vcpu_save(struct vcpu *vcpu)
@@ -149,6 +162,11 @@ struct exit arch_vcpu_run(struct vcpu *vcpu)
     struct exit exit = {.kind = EXIT_UNEXPECTED, .reason = vmcb->control.exit_code};
     switch (exit.reason) {
     case VMEXIT_VMMCALL:
+        if (vmcb->save.cpl != 0) {
+            vmcb->control.event_injection = INJECT_UNDEFINED;
+            exit.kind = EXIT_INTERRUPT;
+            break;
+        }
         exit.kind = EXIT_HYPERCALL;
         vmcb->save.rip += VMMCALL_LENGTH;
         break;
@@ -158,8 +176,12 @@ struct exit arch_vcpu_run(struct vcpu *vcpu)
         exit.access = access_of(vmcb->control.exit_info_1);
         break;
     case VMEXIT_HLT:
-        exit.kind = EXIT_INTERRUPT;
+        exit.kind = EXIT_IDLE;
         vmcb->save.rip += HLT_LENGTH;
+        break;
+    case VMEXIT_SMI:
+    case VMEXIT_INIT:
+        exit.kind = EXIT_INTERRUPT;
         break;
     case VMEXIT_INTR:
     case VMEXIT_NMI:
@@ -196,6 +218,7 @@ uint64_t *arch_vcpu_registers(struct vcpu *vcpu)
 void arch_vcpu_resume_at(struct vcpu *vcpu, uint64_t address, uint64_t first, uint64_t second)
 {
     vcpu->arch.vmcb->save.rip = address;
+    vcpu->arch.vmcb->save.rflags = RFLAGS_FIXED;
     vcpu->arch.gprs.rdi = first;
     vcpu->arch.gprs.rsi = second;
 }

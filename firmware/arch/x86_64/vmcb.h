@@ -17,7 +17,11 @@
 #define INTERCEPT_IO        (1u << 27)
 #define INTERCEPT_MSR       (1u << 28)
 #define INTERCEPT_TASK      (1u << 29)
+#define INTERCEPT_FERR_FREEZE (1u << 30)
 #define INTERCEPT_SHUTDOWN  (1u << 31)
+
+/* Offset 008h: an alignment check that faults on its own delivery never ends. */
+#define INTERCEPT_AC (1u << 17)
 
 /* Offset 010h: VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT, RDTSCP, ICEBP,
  * WBINVD, MONITOR, MWAIT (two), XSETBV: none is for a guest to execute itself. */
@@ -31,10 +35,15 @@
 #define TLB_KEEP       0
 #define TLB_FLUSH_ALL  1
 
+/* Offset 0A8h: valid, exception, vector 6 (APM vol. 2, 15.20) */
+#define INJECT_UNDEFINED 0x80000306ull
+
 /* Exit codes (APM vol. 2, appendix C) */
 #define VMEXIT_CR4_WRITE 0x014
 #define VMEXIT_INTR      0x060
 #define VMEXIT_NMI       0x061
+#define VMEXIT_SMI       0x062
+#define VMEXIT_INIT      0x063
 #define VMEXIT_HLT       0x078
 #define VMEXIT_IOIO      0x07b
 #define VMEXIT_MSR       0x07c
