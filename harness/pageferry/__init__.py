@@ -4,6 +4,8 @@ This is the whole public face. Names are imported on first use (PEP 562): gdb's
 own Python loads `pageferry.inspect`, and it has none of our dependencies.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING
 

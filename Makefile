@@ -1,0 +1,113 @@
+# Pageferry, to be read from here to the end. `make help` lists what to ask for.
+#
+#   make run ARCH=x86_64     the architecture: any folder of firmware/arch
+#   make test PYTEST_ARGS=…  other arguments to pytest
+#   make V=1 firmware        show the commands
+
+ARCH ?= x86_64
+# Not ?=: make's own CC is `cc`, and an exported CC is the host's compiler.
+# `make CC=clang-15` still overrides.
+CC := clang
+LD := ld.lld
+PYTEST_ARGS ?= -n 2
+
+ARCHS := $(patsubst firmware/arch/%/arch.mk,%,$(wildcard firmware/arch/*/arch.mk))
+ifeq ($(filter $(ARCH),$(ARCHS)),)
+$(error ARCH=$(ARCH) is unknown. There are: $(ARCHS))
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+Q := $(if $(V),,@)
+
+.PHONY: help run test lint format setup firmware doctor clean FORCE
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "  ARCH=$(ARCH)   there are: $(ARCHS)"
+
+# The recipes below call make for the firmware, so that it is built after the
+# compiler has been installed, also under -j.
+run: setup ## boot two guests and show remap, share and copy side by side
+	@$(MAKE) firmware
+	@.venv/bin/pageferry run --arch $(ARCH)
+
+test: setup ## everything that CI checks: lint, types, unit and system tests
+	@$(MAKE) firmware lint
+	@.venv/bin/pytest --arch $(ARCH) $(PYTEST_ARGS)
+
+lint: setup ## style and types only
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --check --quiet || { echo "not formatted: make format"; exit 1; }
+	@.venv/bin/mypy
+
+format: setup ## apply the formatter and the linter's safe fixes
+	@.venv/bin/ruff format
+	@.venv/bin/ruff check --fix
+
+setup: ## install missing packages and make .venv; `run` and `test` begin with it
+	@scripts/setup $(ARCH)
+
+doctor: ## what is installed, what is missing and which package has it
+	@PYTHONPATH=harness python3 -m pageferry.report.doctor --arch $(ARCH) $(if $(JSON),--json)
+
+clean: ## remove what was built (.venv stays)
+	$(Q)rm -rf build
+
+# ---------------------------------------------------------------- firmware --
+#
+#   firmware/guest/*.c        arch/$(ARCH)/guest*  ->  agent.elf  (symbols, debug information)
+#                                                  ->  agent.bin  (the bytes a guest is given)
+#   firmware/core/*.c         arch/$(ARCH)/*       ->  hypervisor.elf, which holds agent.bin
+
+B := build/firmware/$(ARCH)
+ARCH_DIR := firmware/arch/$(ARCH)
+HYPERVISOR_LD := $(ARCH_DIR)/hypervisor.ld
+AGENT_LD := firmware/guest/agent.ld
+
+include $(ARCH_DIR)/arch.mk
+
+CFLAGS := --target=$(ARCH_TARGET) -std=c17 -ffreestanding -nostdlibinc -fno-pic -fno-common \
+          -fno-stack-protector -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
+          -Ifirmware/include $(ARCH_CFLAGS)
+LDFLAGS := -static --fatal-warnings --build-id=none -z noexecstack $(ARCH_LDFLAGS)
+
+guest_files := $(wildcard firmware/guest/*.c $(ARCH_DIR)/guest*.c $(ARCH_DIR)/guest*.S)
+core_files := $(filter-out $(guest_files),$(wildcard firmware/core/*.c firmware/core/*.S $(ARCH_DIR)/*.c $(ARCH_DIR)/*.S))
+# The whole name stays in the object's, for vcpu.c and vcpu.S live side by side.
+guest_objects := $(guest_files:firmware/%=$(B)/%.o)
+core_objects := $(core_files:firmware/%=$(B)/%.o)
+
+firmware: $(B)/hypervisor.elf $(B)/agent.elf ## build/firmware/ARCH/hypervisor.elf and agent.elf
+
+$(B)/hypervisor.elf: $(core_objects) $(HYPERVISOR_LD)
+	@echo "  LD  $@"
+	$(Q)$(LD) $(LDFLAGS) -T $(HYPERVISOR_LD) -o $@ $(core_objects)
+
+$(B)/agent.elf: $(guest_objects) $(AGENT_LD)
+	@echo "  LD  $@"
+	$(Q)$(LD) $(LDFLAGS) -T $(AGENT_LD) -o $@ $(guest_objects)
+
+# Linked once more, as plain bytes: an objcopy would be one more package.
+$(B)/agent.bin: $(B)/agent.elf
+	$(Q)$(LD) $(LDFLAGS) -T $(AGENT_LD) --oformat=binary -o $@ $(guest_objects)
+
+# Only core sees the headers of the architecture and finds agent.bin (.incbin);
+# private keeps that from the guest's objects, on which these depend.
+$(core_objects): private CFLAGS += -I$(ARCH_DIR) -I$(B)
+$(filter %.S.o,$(core_objects)): $(B)/agent.bin
+
+$(B)/%.o: firmware/% $(B)/settings Makefile $(ARCH_DIR)/arch.mk
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# What products depend on and no file's date tells: flags, tools, the list of sources.
+settings := $(CC) $(CFLAGS) $(LD) $(LDFLAGS) $(core_files) $(guest_files)
+$(B)/settings: FORCE
+	@mkdir -p $(@D)
+	@echo '$(settings)' | cmp -s - $@ || echo '$(settings)' > $@
+
+-include $(patsubst %.o,%.d,$(core_objects) $(guest_objects))

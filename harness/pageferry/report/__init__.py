@@ -1,0 +1,1 @@
+"""What people and programs are shown: tables for a terminal, JSON for the rest."""

@@ -1,0 +1,164 @@
+"""The doctor on machines made of a PATH with stand-ins for programs on it."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pageferry.cli import main as command_line
+from pageferry.report import doctor
+
+HARNESS = Path(doctor.__file__).parents[2]
+PROGRAMS = {
+    "qemu-system-x86_64": "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)",
+    "clang": "Debian clang version 14.0.6",
+    "ld.lld": "Debian LLD 14.0.6 (compatible with GNU linkers)",
+    "gdb-multiarch": "GNU gdb (Debian 13.1-3) 13.1",
+}
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with everything: the only folder of its PATH."""
+    for name, says in PROGRAMS.items():
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\necho '{says}'\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def finding(program: str) -> doctor.Finding:
+    return {it.program: it for it in doctor.examine("x86_64")}[program]
+
+
+def test_a_program_that_is_found_shows_its_path_and_version(programs: Path) -> None:
+    found = finding("qemu-system-x86_64")
+    assert (found.path, found.version) == (str(programs / "qemu-system-x86_64"), "7.2.22")
+
+
+def test_a_machine_with_everything_is_ready(programs: Path) -> None:
+    assert doctor.is_ready(doctor.examine("x86_64"))
+
+
+def test_a_missing_program_is_not_found_and_its_package_is_named(programs: Path) -> None:
+    (programs / "ld.lld").unlink()
+    found = finding("ld.lld")
+    assert (found.problem, found.package) == ("not found", "lld")
+
+
+def test_a_machine_without_a_needed_program_is_not_ready(programs: Path) -> None:
+    (programs / "clang").unlink()
+    assert not doctor.is_ready(doctor.examine("x86_64"))
+
+
+def test_a_machine_without_the_debugger_is_ready(programs: Path) -> None:
+    (programs / "gdb-multiarch").unlink()
+    assert doctor.is_ready(doctor.examine("x86_64"))
+
+
+def test_the_debugger_is_not_among_the_packages_to_install(programs: Path) -> None:
+    (programs / "gdb-multiarch").unlink()
+    (programs / "ld.lld").unlink()
+    assert doctor.packages(doctor.examine("x86_64")) == ["lld"]
+
+
+def test_a_program_that_fails_is_broken_and_no_package_is_its_remedy(programs: Path) -> None:
+    (programs / "clang").write_text("#!/bin/sh\necho clang version 14.0.6; exit 1\n")
+    found = finding("clang")
+    assert (found.problem, found.missing) == ("does not run", False)
+
+
+def test_without_versions_no_program_is_run(programs: Path) -> None:
+    (programs / "clang").write_text(f"#!/bin/sh\n: > '{programs}/was-run'\n")
+    doctor.examine("x86_64", versions=False)
+    assert not (programs / "was-run").exists()
+
+
+def test_a_python_that_is_too_old_is_said_to_be(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "OLDEST_PYTHON", (99, 1))
+    (found,) = doctor.examine("x86_64")
+    assert found.problem is not None
+    assert found.problem.endswith("is too old, 99.1 is needed")
+
+
+@pytest.mark.parametrize("module", ["__init__.py", "report/__init__.py", "report/doctor.py"])
+def test_a_python_too_old_for_pageferry_can_still_read_the_doctor(module: str) -> None:
+    source = (HARNESS / "pageferry" / module).read_text()
+    ast.parse(source, feature_version=(3, 8))
+
+
+def test_the_text_ends_with_the_command_that_installs_what_is_missing(programs: Path) -> None:
+    (programs / "clang").unlink()
+    (programs / "ld.lld").unlink()
+    text = doctor.as_text("x86_64", doctor.examine("x86_64"))
+    assert text.endswith("apt-get install --no-install-recommends clang lld")
+
+
+def test_the_exit_status_of_a_machine_that_is_not_ready_is_1(
+    programs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (programs / "clang").unlink()
+    assert doctor.main(["--arch", "x86_64"]) == 1
+
+
+def test_the_exit_status_of_a_machine_that_is_ready_is_0(
+    programs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor.main(["--arch", "x86_64"]) == 0
+
+
+def test_packages_cannot_be_the_remedy_for_an_old_python(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "OLDEST_PYTHON", (99, 1))
+    assert doctor.main(["--arch", "x86_64", "--packages"]) == 1
+
+
+def test_the_list_of_packages_is_one_line_of_names(
+    programs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (programs / "clang").unlink()
+    (programs / "qemu-system-x86_64").unlink()
+    doctor.main(["--arch", "x86_64", "--packages"])
+    assert capsys.readouterr().out == "qemu-system-x86-64 clang\n"
+
+
+def test_packages_are_the_remedy_for_missing_programs(
+    programs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (programs / "clang").unlink()
+    assert doctor.main(["--arch", "x86_64", "--packages"]) == 0
+
+
+def test_the_json_has_the_verdict_and_every_finding(
+    programs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doctor.main(["--arch", "x86_64", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["ready"] is True
+    assert set(PROGRAMS) < {tool["program"] for tool in told["tools"]}
+
+
+def test_the_command_line_gives_the_same_answer(programs: Path) -> None:
+    (programs / "clang").unlink()
+    result = CliRunner().invoke(command_line, ["doctor", "--json"])
+    assert result.exit_code == 1
+    assert result.output.strip() == doctor.as_json("x86_64", doctor.examine("x86_64"))
+
+
+def test_the_doctor_runs_where_no_dependency_is_installed(programs: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-S", "-m", "pageferry.report.doctor", "--arch", "x86_64"],
+        env={"PATH": str(programs), "PYTHONPATH": str(HARNESS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Ready" in result.stdout, result.stderr
