@@ -1,0 +1,280 @@
+"""The one event loop, and the one way to wait.
+
+Every wire of every machine is read on one thread that runs an asyncio loop and
+lives as long as the process; children are spawned from it too, because
+PR_SET_PDEATHSIG follows the thread that spawned. A `Channel` gathers what is
+heard from one machine. Whoever changes something there says so (`changing`),
+and whoever waits looks again at the fact it waits for (`await_fact`). No other
+module waits, and none sleeps.
+
+    loop thread                            caller's thread
+    bytes, events, exits
+      with channel.changing(): ...  --->   await_fact(fact, "the reply", 30)
+      channel.halt / channel.finish --->     raises why the fact cannot come
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from io import FileIO
+from typing import Any, TypeVar
+
+from .errors import ChannelClosed, HarnessError, WaitTimeout
+
+T = TypeVar("T")
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds a wait lasts at most when its caller names none, before scaling."""
+
+SCALE_VARIABLE = "PAGEFERRY_TIMEOUT_SCALE"
+"""The environment variable that scales every timeout, for slow machines."""
+
+EXPLANATION = 2.0
+"""Seconds, before scaling, within which an exit explains why a wire was hung up."""
+
+PIPE_READ = 1 << 16
+"""Bytes read at once: what a Linux pipe holds (pipe(7))."""
+
+Ending = Callable[[str, Sequence[str]], HarnessError]
+"""Makes the error for a wait that has become pointless, from `awaited` and `seen`."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment by which several waits must be over. Both fields are in seconds."""
+
+    seconds: float
+    moment: float
+
+    @classmethod
+    def after(cls, timeout: Timeout) -> Deadline:
+        """In `timeout` seconds times the scale; None is DEFAULT_TIMEOUT."""
+        if isinstance(timeout, Deadline):
+            return timeout
+        seconds = DEFAULT_TIMEOUT if timeout is None else timeout
+        return cls.exactly(seconds * float(os.environ.get(SCALE_VARIABLE, "1")))
+
+    @classmethod
+    def exactly(cls, seconds: float) -> Deadline:
+        """In `seconds`, not scaled: they are what is left of a scaled timeout."""
+        return cls(seconds, time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds that remain; never negative."""
+        return max(0.0, self.moment - time.monotonic())
+
+
+Timeout = float | Deadline | None
+"""Seconds (scaled), or the deadline of a longer action, or None for the default."""
+
+
+class _Loop:
+    """The loop of this process, started when it is first needed."""
+
+    _lock = threading.Lock()
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    @classmethod
+    def get(cls) -> asyncio.AbstractEventLoop:
+        with cls._lock:
+            if cls._loop is None:
+                cls._loop = asyncio.new_event_loop()
+                run = cls._loop.run_forever
+                threading.Thread(target=run, name="pageferry wires", daemon=True).start()
+            return cls._loop
+
+
+def on_loop(call: Callable[[], T]) -> T:
+    """Run `call`, which must not wait, on the loop thread; give or raise what it does."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            done.set_exception(error)
+
+    _Loop.get().call_soon_threadsafe(run)
+    return done.result()
+
+
+class Needs(Enum):
+    """What a wait needs to have any prospect; it ends when that is gone."""
+
+    FIRMWARE = "running firmware"
+    PROCESS = "a running emulator"
+    NOTHING = "only time"
+
+
+class Channel:
+    """What is heard from one machine, and why it will not be heard any more.
+
+    A machine can end in two ways. It is *halted* when its firmware gave up or was
+    reset: nothing will come from it until it is restored, but it can be looked
+    at. It is *finished* when the process is gone or a wire was hung up.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        """Held by whoever copies a structure that the loop changes."""
+        self._bell = threading.Condition(self.lock)
+        self.seen: Callable[[], Sequence[str]] = tuple
+        """Gives the last lines seen, for the message of an error; the console sets it."""
+        self._heard = 0
+        self._halted: Ending | None = None
+        self._finished: Ending | None = None
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change what facts look at, then have everyone who waits look again."""
+        with self._bell:
+            yield
+            self._heard += 1
+            self._bell.notify_all()
+
+    def halt(self, ending: Ending) -> None:
+        """From now on every wait for the firmware ends with this; the first one counts."""
+        with self.changing():
+            self._halted = self._halted or ending
+
+    def resume(self) -> None:
+        """The machine was restored: what had halted it did not happen."""
+        with self.changing():
+            self._halted = None
+
+    def finish(self, ending: Ending) -> None:
+        """From now on every wait ends with this; the first one counts."""
+        with self.changing():
+            self._finished = self._finished or ending
+
+    def hung_up(self, wire: str) -> None:
+        """A wire was closed at its other end (loop thread only).
+
+        An exit closes the wires too, and says more: it has a moment to be noticed.
+        """
+        closed = partial(ChannelClosed, f"the {wire} was hung up")
+        asyncio.get_running_loop().call_later(
+            Deadline.after(EXPLANATION).seconds, self.finish, closed
+        )
+
+    def _ending(self, needs: Needs) -> Ending | None:
+        if needs is Needs.NOTHING:
+            return None
+        return self._finished or (self._halted if needs is Needs.FIRMWARE else None)
+
+    def await_fact(
+        self,
+        fact: Callable[[], T | None],
+        awaited: str,
+        timeout: Timeout = None,
+        *,
+        every: float | None = None,
+        needs: Needs = Needs.FIRMWARE,
+    ) -> T:
+        """Wait until `fact()` is not None, and return what it gave.
+
+        fact     looked at in the caller's thread, after every change
+        awaited  the fact in words, for the error
+        every    seconds between looks at what announces nothing (a word in RAM)
+        needs    what must be there for the fact to come true
+
+        Raises WaitTimeout when the time is over, and at once what else ended it:
+        QemuDied, ChannelClosed, FirmwarePanic, MachineReset.
+        """
+        deadline = Deadline.after(timeout)
+        while True:
+            heard = self._heard
+            ending = self._ending(needs)
+            if (value := fact()) is not None:  # what came before the end still counts
+                return value
+            if ending is not None:
+                raise ending(awaited, self.seen())
+            if (left := deadline.left) == 0:
+                raise WaitTimeout(awaited, deadline.seconds, self.seen())
+            self._listen(heard, left if every is None else min(left, every))
+
+    def _ring(self) -> None:
+        with self.changing():
+            pass
+
+    def _listen(self, heard: int, seconds: float) -> None:
+        with self._bell:
+            self._bell.wait_for(lambda: self._heard != heard, seconds)
+
+    def run(
+        self,
+        work: Coroutine[Any, Any, T],
+        awaited: str,
+        timeout: Timeout = None,
+        *,
+        needs: Needs = Needs.PROCESS,
+    ) -> T:
+        """Run `work` on the loop and give or raise what it does; arguments as above.
+
+        When the wait fails the work is cancelled.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, _Loop.get())
+        future.add_done_callback(lambda _: self._ring())
+        try:
+            self.await_fact(lambda: future.done() or None, awaited, timeout, needs=needs)
+        finally:
+            future.cancel()
+        return future.result()
+
+
+def open_pipe(owner: ExitStack) -> tuple[FileIO, FileIO]:
+    """A pipe's reading and writing end; `owner` closes what is still open."""
+    reading, writing = os.pipe()
+    return owner.enter_context(FileIO(reading)), owner.enter_context(FileIO(writing, "w"))
+
+
+class Intake:
+    """Reads a descriptor, which stays its owner's, as fast as it fills.
+
+    take    gets the bytes
+    closed  is called once, when the other end has hung up
+
+    All of it belongs to the loop thread.
+    """
+
+    def __init__(self, fd: int, take: Callable[[bytes], None], closed: Callable[[], None]) -> None:
+        self._fd = fd
+        self._take = take
+        self._closed = closed
+        self._open = True
+        os.set_blocking(fd, False)
+        asyncio.get_running_loop().add_reader(fd, self._read)
+
+    def _read(self) -> bool:
+        """Read once; False when there was nothing to read."""
+        try:
+            data = os.read(self._fd, PIPE_READ)
+        except BlockingIOError:
+            return False
+        if data:
+            self._take(data)
+        else:
+            self.close()
+            self._closed()
+        return bool(data)
+
+    def drain(self) -> None:
+        """Take all that is there now."""
+        while self._open and self._read():
+            pass
+
+    def close(self) -> None:
+        """Stop reading. Closing twice is harmless."""
+        if self._open:
+            self._open = False
+            asyncio.get_running_loop().remove_reader(self._fd)

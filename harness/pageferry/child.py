@@ -1,0 +1,145 @@
+"""A program that cannot outlive this process, started from the loop thread.
+
+The kernel kills it when the thread that spawned it ends (PR_SET_PDEATHSIG, also
+after a SIGKILL of this process), and that thread is the loop's. Its exit is an
+event on a pidfd, its standard error is always drained.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from io import FileIO
+
+from .channel import Channel, Intake, Needs, Timeout, on_loop, open_pipe
+from .errors import WaitTimeout
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal this process gets when its parent dies; survives execve."""
+
+STDERR_KEPT = 1 << 16
+"""Bytes of standard error that are kept, the last ones."""
+
+GRACE = 2.0
+"""Seconds, before scaling, for a child to follow a signal before the next, harder one."""
+
+_prctl = ctypes.CDLL(None).prctl  # looked up here: after a fork there may be no looking up
+
+
+def _die_with(parent: int) -> None:
+    """In the child, between fork and exec: no allocation of locks, no import, no logging."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+
+
+class Child:
+    """A running program. `status` is None until it has ended and was reaped.
+
+    argv           the program and its arguments
+    stdin, stdout  descriptors it gets
+    fds            more descriptors it inherits, under the same numbers
+    exited         called on the loop thread when it has ended, after its last words
+                   on standard error were read, with its status and those words
+
+    The status is as in `Popen.returncode`: negative is a signal. Raises OSError if
+    the program cannot be started. To be closed by its owner.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        argv: Sequence[str],
+        *,
+        stdin: int,
+        stdout: int,
+        fds: Sequence[int],
+        exited: Callable[[int, str], None],
+    ) -> None:
+        self.status: int | None = None
+        self._channel = channel
+        self._exited = exited
+        self._stderr = bytearray()
+        on_loop(partial(self._start, argv, stdin, stdout, fds))
+
+    # On the loop thread.
+
+    def _start(self, argv: Sequence[str], stdin: int, stdout: int, fds: Sequence[int]) -> None:
+        with ExitStack() as opening:
+            words, stderr = open_pipe(opening)
+            self._process = subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=fds,
+                preexec_fn=partial(_die_with, os.getpid()),
+            )
+            opening.callback(self._end)
+            stderr.close()  # the child has its own
+            self._pidfd = opening.enter_context(FileIO(os.pidfd_open(self._process.pid)))
+            self._words = Intake(words.fileno(), self._hear, lambda: None)
+            asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+            self._opened = opening.pop_all()
+
+    def _hear(self, data: bytes) -> None:
+        with self._channel.lock:
+            self._stderr += data
+            del self._stderr[:-STDERR_KEPT]
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        self._words.drain()
+        self._words.close()
+        status = self._end()
+        self._opened.close()
+        with self._channel.changing():
+            self.status = status
+        self._exited(status, self.stderr)
+
+    def _end(self) -> int:
+        """Kill it, if it is not reaped, and reap it."""
+        self._process.kill()
+        return self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        if self.status is None:  # once it is reaped the pid may be another's
+            self._process.send_signal(number)
+
+    # In the caller's thread.
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote to standard error: the last STDERR_KEPT bytes."""
+        with self._channel.lock:
+            return self._stderr.decode("utf-8", "replace")
+
+    def wait(self, timeout: Timeout = None) -> int:
+        """Wait for its end and return its status as `Popen.returncode` has it.
+
+        Raises WaitTimeout.
+        """
+        return self._channel.await_fact(
+            lambda: self.status, f"the end of process {self.pid}", timeout, needs=Needs.NOTHING
+        )
+
+    def close(self) -> None:
+        """End it: SIGTERM, then SIGKILL. Afterwards it is reaped and nothing is open."""
+        try:
+            on_loop(partial(self._signal, signal.SIGTERM))
+            with suppress(WaitTimeout):  # it does not listen: that is what the next one is for
+                self.wait(GRACE)
+        finally:
+            on_loop(partial(self._signal, signal.SIGKILL))
+            self.wait()

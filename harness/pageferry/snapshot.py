@@ -1,0 +1,53 @@
+"""Snapshots of a whole machine, kept in an inherited file that has no name."""
+
+from __future__ import annotations
+
+from .channel import Timeout
+from .monitor import Monitor
+
+_FILE = "snapshot-file"
+_DISK = "snapshots"
+
+
+class Snapshots:
+    """Saves and loads the state of all devices, CPUs and RAM of a stopped machine.
+
+    file    descriptor, inherited by QEMU under the same number, of an empty file
+
+    The disk image is made when it is first needed; no device of the machine is
+    connected to it.
+    """
+
+    def __init__(self, monitor: Monitor, file: int) -> None:
+        self._monitor = monitor
+        self._file = file
+        self._attached = False
+
+    def save(self, name: str, timeout: Timeout = None) -> None:
+        """Save under `name`. Raises MonitorError when there is one of that name already."""
+        if not self._attached:
+            self._attach(timeout)
+        self._monitor.run_job("snapshot-save", self._arguments(name), timeout)
+
+    def load(self, name: str, timeout: Timeout = None) -> None:
+        """Load `name`. Raises MonitorError when there is none, or when it cannot be loaded.
+
+        On x86 one that was saved while a CPU was in guest mode cannot. The machine is
+        then in no defined state.
+        """
+        self._monitor.run_job("snapshot-load", self._arguments(name), timeout)
+
+    def _arguments(self, name: str) -> dict[str, object]:
+        return {"tag": name, "vmstate": _DISK, "devices": [_DISK]}
+
+    def _attach(self, timeout: Timeout) -> None:
+        path = f"/proc/self/fd/{self._file}"
+        add = "blockdev-add"
+        self._monitor.execute(
+            add, {"driver": "file", "node-name": _FILE, "filename": path}, timeout
+        )
+        # A disk of no bytes: snapshots are stored beside its contents.
+        options = {"driver": "qcow2", "file": _FILE, "size": 0}
+        self._monitor.run_job("blockdev-create", {"options": options}, timeout)
+        self._monitor.execute(add, {"driver": "qcow2", "node-name": _DISK, "file": _FILE}, timeout)
+        self._attached = True

@@ -1,0 +1,162 @@
+"""Programs that cannot outlive this process. The program here is Python itself."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pageferry.channel import SCALE_VARIABLE, Channel, open_pipe
+from pageferry.child import STDERR_KEPT, Child
+from pageferry.errors import WaitTimeout
+
+LONG = 30.0
+
+
+class Children:
+    """Starts Python programs; `exits` has what they were reported to end with."""
+
+    def __init__(self, owner: ExitStack) -> None:
+        self.exits: list[tuple[int, str]] = []
+        self.output, self._stdout = open_pipe(owner)
+        self._stdin, _ = open_pipe(owner)
+        self._owner = owner
+
+    def start(self, *code: str, program: str = sys.executable, fds: tuple[int, ...] = ()) -> Child:
+        child = Child(
+            Channel(),
+            [program, "-S", "-c", "\n".join(code)],
+            stdin=self._stdin.fileno(),
+            stdout=self._stdout.fileno(),
+            fds=fds,
+            exited=lambda status, stderr: self.exits.append((status, stderr)),
+        )
+        self._owner.callback(child.close)
+        return child
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    with ExitStack() as owner:
+        yield Children(owner)
+
+
+def descriptors() -> set[str]:
+    return {os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.exists()}
+
+
+def test_its_status_and_its_last_words_are_reported_when_it_ends(children: Children) -> None:
+    child = children.start("import sys", "sys.exit('goodbye')")
+    assert child.wait(LONG) == 1
+    assert children.exits == [(1, "goodbye\n")]
+
+
+def test_a_signal_is_a_negative_status(children: Children) -> None:
+    child = children.start("import os", "os.kill(os.getpid(), 9)")
+    assert child.wait(LONG) == -signal.SIGKILL
+
+
+def test_waiting_for_one_that_runs_on_is_a_timeout(children: Children) -> None:
+    child = children.start("import signal", "signal.pause()")
+    with pytest.raises(WaitTimeout, match=f"the end of process {child.pid}"):
+        child.wait(0.05)
+
+
+def test_its_output_goes_where_it_was_told(children: Children) -> None:
+    children.start("print('hello', flush=True)").wait(LONG)
+    assert children.output.readline() == b"hello\n"
+
+
+def test_it_inherits_the_descriptors_it_was_given_and_no_other(children: Children) -> None:
+    with open(os.devnull) as given:
+        child = children.start(
+            "import os",
+            "print([n for n in range(3, 100) if os.path.exists(f'/proc/self/fd/{n}')])",
+            fds=(given.fileno(),),
+        )
+        child.wait(LONG)
+        assert children.output.readline() == f"[{given.fileno()}]\n".encode()
+
+
+def test_standard_error_is_drained_and_only_its_end_is_kept(children: Children) -> None:
+    child = children.start("import sys", "sys.stderr.write('a' * 1_000_000 + 'end')")
+    assert child.wait(LONG) == 0
+    assert child.stderr == "a" * (STDERR_KEPT - 3) + "end"
+
+
+def test_closing_ends_it(children: Children) -> None:
+    child = children.start("import signal", "signal.pause()")
+    child.close()
+    assert child.status == -signal.SIGTERM
+
+
+def test_one_that_does_not_listen_is_killed(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = children.start(
+        "import signal",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        "print('deaf', flush=True)",
+        "while True: signal.pause()",
+    )
+    assert children.output.readline() == b"deaf\n"
+    monkeypatch.setenv(SCALE_VARIABLE, "0.05")
+    child.close()
+    assert child.status == -signal.SIGKILL
+
+
+def test_closing_one_that_has_ended_is_harmless(children: Children) -> None:
+    child = children.start("")
+    child.wait(LONG)
+    child.close()
+    child.close()
+    assert child.status == 0
+
+
+def test_nothing_is_open_once_it_has_ended(children: Children) -> None:
+    before = descriptors()
+    children.start("").wait(LONG)
+    assert descriptors() == before
+
+
+def test_a_program_that_cannot_be_started_leaves_nothing_open(children: Children) -> None:
+    before = descriptors()
+    with pytest.raises(FileNotFoundError):
+        children.start("", program="no such program")
+    assert descriptors() == before
+
+
+PARENT = """
+import os, sys
+from contextlib import ExitStack
+from pageferry.channel import Channel
+from pageferry.child import Child
+
+child = Child(
+    Channel(),
+    [sys.executable, "-S", "-c", "import signal; signal.pause()"],
+    stdin=0, stdout=2, fds=(), exited=lambda *_: None,
+)
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_it_dies_with_its_parent_even_when_that_is_killed() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        assert parent.stdout is not None
+        pidfd = os.pidfd_open(int(parent.stdout.readline()))
+        try:
+            parent.kill()
+            ended, _, _ = select.select([pidfd], [], [], LONG)
+            assert ended == [pidfd]
+        finally:
+            os.close(pidfd)
