@@ -1,0 +1,118 @@
+"""Everything that a refused operation must leave as it was, taken from physical memory.
+
+tables   every frame that a stage 2 lies in, found by walking, without A and D bits
+records  the hypervisor's record of each frame of RAM
+free     the frames whose record says that they are free
+posted   where each VM accepts pages
+pages    every page that a VM maps, byte by byte
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from .address import GPA, HPA, PAGE_SIZE
+from .errors import MemoryUnreadable
+from .guest import Guest
+from .image import Reader
+from .machine import Machine
+from .memory import PhysicalMemory
+from .paging import table_frames
+
+ENTRY = 8
+"""Bytes of a table's entry."""
+
+NO_RAM = b"not RAM"
+"""In place of the bytes of a page whose entry leads to no RAM."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """One moment's account. Compare two with `changes`."""
+
+    tables: Mapping[tuple[int, HPA], bytes]
+    records: bytes
+    record_size: int
+    free: frozenset[int]
+    posted: Mapping[int, bytes]
+    pages: Mapping[tuple[int, GPA], bytes]
+
+    def changes(self, later: Census, scratch: Iterable[tuple[int, GPA]] = ()) -> list[str]:
+        """What is different later, a line each; empty if nothing is.
+
+        scratch  (vm, page) whose bytes may differ: where an agent keeps its own things
+        """
+        ignored = set(scratch)
+        found: list[str] = []
+        for vm, frame in sorted(self.tables.keys() | later.tables.keys()):
+            was, now = self.tables.get((vm, frame)), later.tables.get((vm, frame))
+            if was is None or now is None:
+                change = "lost" if now is None else "has a new"
+                found.append(f"VM {vm} {change} table frame {frame:#x}")
+            else:
+                found += _different(f"VM {vm}: entry {{}} of table {frame:#x}", was, now, ENTRY)
+        found += _different("the record of frame {}", self.records, later.records, self.record_size)
+        if self.free != later.free:
+            taken, given = sorted(self.free - later.free), sorted(later.free - self.free)
+            found.append(f"free frames: taken {taken}, given back {given}")
+        found += [
+            f"VM {vm} posts other pages"
+            for vm in self.posted
+            if self.posted[vm] != later.posted[vm]
+        ]
+        found += [
+            f"VM {vm}: the page at {gpa:#x} differs"
+            for vm, gpa in sorted(self.pages.keys() | later.pages.keys())
+            if (vm, gpa) not in ignored and self.pages.get((vm, gpa)) != later.pages.get((vm, gpa))
+        ]
+        return found
+
+
+def _different(what: str, was: bytes, now: bytes, size: int) -> Iterator[str]:
+    """A line for each item of `size` bytes that is not what it was."""
+    if was == now:
+        return
+    for start in range(0, len(was), size):
+        old, new = (int.from_bytes(data[start : start + size], "little") for data in (was, now))
+        if old != new:
+            yield f"{what.format(start // size)} was {old:#x}, is {new:#x}"
+
+
+def take(machine: Machine, firmware: Reader, guests: Iterable[Guest]) -> Census:
+    """Count everything now. The machine should not be at work meanwhile."""
+    memory, arch = machine.memory, machine.arch
+    kept = int.from_bytes(
+        (~arch.accessed_dirty % (1 << 64)).to_bytes(ENTRY, "little") * 512, "little"
+    )
+    tables: dict[tuple[int, HPA], bytes] = {}
+    posted: dict[int, bytes] = {}
+    pages: dict[tuple[int, GPA], bytes] = {}
+    for guest in guests:
+        for frame in table_frames(memory, arch.stage2, guest.stage2_root):
+            entries = int.from_bytes(memory.read(frame, PAGE_SIZE), "little") & kept
+            tables[guest.vm, frame] = entries.to_bytes(PAGE_SIZE, "little")
+        posted[guest.vm] = firmware.read_bytes(f"vms[{guest.vm}].posted")
+        for gpa, (hpa, _) in guest.pages().items():
+            pages[guest.vm, gpa] = _bytes_at(memory, hpa)
+    records, size = firmware.read_bytes("frames"), firmware.size("frames[0]")
+    return Census(tables, records, size, _free(machine, firmware, records, size), posted, pages)
+
+
+def _repeated(entry: int) -> int:
+    """A table's worth of one entry, as one number."""
+    each = (entry % (1 << 8 * ENTRY)).to_bytes(ENTRY, "little")
+    return int.from_bytes(each * (PAGE_SIZE // ENTRY), "little")
+
+
+def _free(machine: Machine, firmware: Reader, records: bytes, size: int) -> frozenset[int]:
+    at = firmware.address("frames[0].kind") - firmware.address("frames")
+    kind = machine.image.enum("frame_kind")["FRAME_FREE"]
+    return frozenset(number for number, found in enumerate(records[at::size]) if found == kind)
+
+
+def _bytes_at(memory: PhysicalMemory, frame: HPA) -> bytes:
+    try:
+        return memory.read(frame, PAGE_SIZE)
+    except MemoryUnreadable:
+        return NO_RAM

@@ -1,0 +1,290 @@
+"""A guest as a test speaks to it: its agent does one thing at a time and reports.
+
+    ask (console)          the hypervisor hands the work to the waiting agent
+    the agent acts         load, store, fill, checksum, jump, hypercall, watch
+    report page            found by walking both stages, read from physical memory
+
+What the agent saw is never taken from the hypervisor: the console only says that it
+came back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .abi import Access, Command, GuestMap, Operation, Outcome, Status
+from .address import GPA, GVA, HPA, PAGE_SIZE
+from .channel import Timeout
+from .console import Pending
+from .errors import (
+    GuestException,
+    GuestFault,
+    GuestStopped,
+    ProtocolError,
+    RequestRefused,
+    WaitTimeout,
+)
+from .image import Image, Reader
+from .machine import Machine
+from .paging import GuestTranslation, Rights, Translation, leaves, pages, walk, walk_guest
+
+FNV_OFFSET = 0xCBF2_9CE4_8422_2325
+FNV_PRIME = 0x0000_0100_0000_01B3
+"""FNV-1a, 64 bits (Fowler, Noll, Vo), with a 64-bit word instead of a byte a step."""
+
+POLL = 0.001
+"""Seconds between looks at a word that a guest writes: memory announces nothing."""
+
+_WORD = 1 << 64
+_REPORT = "report"
+
+
+def checksum(page: bytes) -> int:
+    """What the agent's CHECKSUM gives for these bytes (a multiple of 8)."""
+    total = FNV_OFFSET
+    for at in range(0, len(page), 8):
+        total = (total ^ int.from_bytes(page[at : at + 8], "little")) * FNV_PRIME % _WORD
+    return total
+
+
+def fill_bytes(seed: int) -> bytes:
+    """The page that the agent's FILL makes: 512 words, seed, seed + 1, ..."""
+    return b"".join(((seed + i) % _WORD).to_bytes(8, "little") for i in range(PAGE_SIZE // 8))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an agent's report page says about one piece of work (struct report)."""
+
+    begun: int
+    nonce: int
+    command: int
+    outcome: Outcome
+    value: int
+    address: int
+    detail: int
+    instructions: int
+    rounds: int
+
+
+class Guest:
+    """One VM: its memory as the tables have it, and its agent.
+
+    vm        the id that requests use, from 1
+    machine   where it runs
+    firmware  typed access to the hypervisor's memory
+    agent     the image that runs in every VM
+    """
+
+    def __init__(self, vm: int, machine: Machine, firmware: Reader, agent: Image) -> None:
+        self.vm = vm
+        self.machine = machine
+        self._firmware = firmware
+        self.agent_image = agent
+        self.agent = agent.bind(machine.memory, self._own_hpa)
+        """Typed access to what the agent keeps in its memory, by its own tables."""
+
+    def __repr__(self) -> str:
+        return f"<guest {self.vm}>"
+
+    # Where things are
+
+    def page(self, number: int) -> GPA:
+        """A page of its RAM that is free to be given away, counted from 0."""
+        return GPA(GuestMap.PAGES + number * PAGE_SIZE)
+
+    def window(self, number: int) -> GPA:
+        """A page of its window, where pages are received, counted from 0."""
+        return GPA(GuestMap.WINDOW + number * PAGE_SIZE)
+
+    def gva(self, gpa: GPA, alias: int = 0) -> GVA:
+        """Where its program sees the page: at either of two addresses (alias 0 or 1)."""
+        return GVA(gpa + alias * GuestMap.ALIAS)
+
+    @property
+    def stage2_root(self) -> HPA:
+        """The root of its stage 2, as the CPU is told it."""
+        return HPA(self._root(self.machine.arch.stage2_root))
+
+    @property
+    def stage1_root(self) -> GPA:
+        """The root of its own table, as the CPU was last told it."""
+        return GPA(self._root(self.machine.arch.stage1_root))
+
+    def _root(self, expression: str) -> int:
+        register = self._firmware.read_int(expression.format(vm=self.vm, vcpu=0))
+        return self.machine.arch.root_of(register)
+
+    # What the tables say
+
+    def stage2(self, gpa: GPA) -> Translation:
+        """The walk of `gpa` through its stage 2, in physical memory."""
+        arch = self.machine.arch
+        return walk(self.machine.memory, arch.stage2, self.stage2_root, gpa)
+
+    def walk(self, gva: GVA) -> GuestTranslation:
+        """The walk of `gva` through both stages, in physical memory."""
+        arch, memory = self.machine.arch, self.machine.memory
+        return walk_guest(memory, arch.stage1, self.stage1_root, arch.stage2, self.stage2_root, gva)
+
+    def pages(self) -> dict[GPA, tuple[HPA, Rights]]:
+        """All that its stage 2 maps, page by page."""
+        arch = self.machine.arch
+        return pages(leaves(self.machine.memory, arch.stage2, self.stage2_root))
+
+    def bytes_at(self, gpa: GPA) -> bytes:
+        """The page's bytes in physical memory. GuestFault if stage 2 maps none."""
+        frame = self.stage2(gpa).output
+        if frame is None:
+            raise GuestFault(gpa, Access.READ)
+        return self.machine.memory.read(frame, PAGE_SIZE)
+
+    def _own_hpa(self, gva: int) -> HPA:
+        found = self.walk(GVA(gva))
+        if found.hpa is None:
+            raise ProtocolError(f"guest {self.vm} has lost what its agent needs: {found.fails()}")
+        return found.hpa
+
+    # What it does and sees itself
+
+    def ping(self) -> None:
+        """One round trip: it is alive."""
+        report = self.ask(Command.PING)
+        if report.value != ~report.nonce % _WORD:
+            raise ProtocolError(f"guest {self.vm} answered a ping with {report.value:#x}")
+
+    def load(self, gpa: GPA, alias: int = 0) -> int:
+        """The 8 bytes at `gpa` as it reads them."""
+        return self.ask(Command.LOAD, self.gva(gpa, alias)).value
+
+    def store(self, gpa: GPA, value: int, alias: int = 0) -> None:
+        """Have it write 8 bytes at `gpa`."""
+        self.ask(Command.STORE, self.gva(gpa, alias), value)
+
+    def fill(self, gpa: GPA, seed: int, alias: int = 0) -> None:
+        """Have it write the page: 512 words, seed, seed + 1, ..."""
+        self.ask(Command.FILL, self.gva(gpa, alias), seed)
+
+    def checksum(self, gpa: GPA, alias: int = 0) -> int:
+        """The page's checksum (as `checksum` computes it) as it reads the bytes."""
+        return self.ask(Command.CHECKSUM, self.gva(gpa, alias)).value
+
+    def jump(self, gva: GVA) -> int:
+        """Have it call `gva`; what the code there returns."""
+        return self.ask(Command.JUMP, gva).value
+
+    def remember(self, value: int) -> None:
+        """Have it put 64 bits into a floating-point register."""
+        self.ask(Command.REMEMBER, value)
+
+    def recall(self) -> int:
+        """What is in that register."""
+        return self.ask(Command.RECALL).value
+
+    def residue(self) -> int:
+        """What the floating-point unit tells about whoever used it last; 0 if nothing."""
+        return self.ask(Command.RESIDUE).value
+
+    def hypercall(self, operation: int, *arguments: int) -> tuple[Status, Report]:
+        """Have it issue a hypercall, with at most three arguments: status and report."""
+        report = self.ask(Command.HYPERCALL, operation, *arguments)
+        return Status(report.value), report
+
+    def post(self, gpa: GPA, count: int = 1) -> None:
+        """Have it post `count` pages of its window. RequestRefused if that is refused."""
+        self._must(Operation.POST, gpa, count)
+
+    def withdraw(self, gpa: GPA, count: int = 1) -> None:
+        """Have it withdraw `count` pages of its window. RequestRefused if that is refused."""
+        self._must(Operation.WITHDRAW, gpa, count)
+
+    def _must(self, operation: Operation, *arguments: int) -> None:
+        status, _ = self.hypercall(operation, *arguments)
+        if status is not Status.OK:
+            raise RequestRefused(status, f"{operation.name.lower()} by guest {self.vm}")
+
+    # How it is asked
+
+    def ask(self, command: int, *arguments: int, timeout: Timeout = None) -> Report:
+        """Give the agent work and return its report.
+
+        Raises GuestFault, GuestException, GuestStopped; RequestRefused (busy) while it
+        is at something else; ProtocolError if it came back without an answer; WaitTimeout,
+        which says where it is, if it does not come back.
+        """
+        return self.begin(command, *arguments).result(timeout)
+
+    def begin(self, command: int, *arguments: int) -> Work:
+        """Give the agent work and do not wait for it. Its report counts from here on."""
+        nonce = secrets.randbits(62) + 1
+        words = " ".join(f"{value % _WORD:#x}" for value in (command, *arguments))
+        pending = self.machine.console.submit(f"ask {self.vm} {nonce:#x} {words}")
+        return Work(self, nonce, _describe(command, arguments), pending)
+
+    def report(self) -> Report:
+        """The report page as it is now, whatever work it is about."""
+        fields = self.agent.read_struct(_REPORT)
+        return Report(
+            outcome=Outcome(fields["outcome"]),
+            **{name: fields[name] for name in Report.__annotations__ if name != "outcome"},
+        )
+
+    def stop_watch(self) -> None:
+        """End a watch that the agent is at."""
+        self.agent.write(f"{_REPORT}.stop", 1)
+
+    def where(self) -> str:
+        """Where its CPU was when it last left the guest, for an error."""
+        expression = self.machine.arch.program_counter.format(vm=self.vm, vcpu=0)
+        counter = self._firmware.read_int(expression)
+        return f"guest {self.vm} is at {counter:#x}, {self.agent_image.describe(counter)}"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something an agent was asked to do."""
+
+    guest: Guest
+    nonce: int
+    what: str
+    pending: Pending
+
+    def await_rounds(self, rounds: int, timeout: Timeout = None) -> None:
+        """Wait until a watch has gone round that often, as it says itself."""
+
+        def gone_round() -> bool | None:
+            report = self.guest.report()
+            return (report.begun == self.nonce and report.rounds >= rounds) or None
+
+        channel = self.guest.machine.channel
+        channel.await_fact(gone_round, f"{rounds} rounds of {self.what}", timeout, every=POLL)
+
+    def result(self, timeout: Timeout = None) -> Report:
+        """Wait for the report. Errors as `Guest.ask`."""
+        vm = self.guest.vm
+        try:
+            reply = self.pending.result(timeout)
+        except WaitTimeout as error:
+            awaited = f"guest {vm} to come back from {self.what} ({self.guest.where()})"
+            raise WaitTimeout(awaited, error.seconds, error.seen) from error
+        if reply.status is Status.STOPPED:
+            raise GuestStopped(vm, reply.text)
+        if reply.status is not Status.OK:
+            raise RequestRefused(reply.status, reply.text)
+        report = self.guest.report()
+        if report.nonce != self.nonce:
+            raise ProtocolError(f"guest {vm} came back from {self.what} without an answer")
+        if report.outcome is Outcome.FAULT:
+            raise GuestFault(GPA(report.address), Access(report.detail))
+        if report.outcome is Outcome.EXCEPTION:
+            raise GuestException(GVA(report.address), report.detail)
+        if report.outcome is not Outcome.DONE:
+            raise ProtocolError(f"guest {vm} says {report.outcome.name} to {self.what}")
+        return report
+
+
+def _describe(command: int, arguments: Iterable[int]) -> str:
+    name = Command(command).name.lower() if command in list(Command) else f"command {command}"
+    return " ".join([name, *(f"{value:#x}" for value in arguments)])
