@@ -1,0 +1,68 @@
+"""The console answers every line, also the ones a person mistypes."""
+
+import pytest
+
+from pageferry import Testbed
+from pageferry.abi import Status
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "hint"),
+    [
+        ("frobnicate 1 2", Status.UNKNOWN_OPERATION, "frobnicate"),
+        ("remap", Status.BAD_REQUEST, "SOURCE GPA TARGET GPA"),
+        ("remap 1 4096 2", Status.BAD_REQUEST, "SOURCE GPA TARGET GPA"),
+        ("remap 1 4096 2 0x1000 5", Status.BAD_REQUEST, "SOURCE GPA TARGET GPA"),
+        ("remap 1 sixty 2 0x1000", Status.BAD_REQUEST, "sixty"),
+        ("remap 1 0x 2 0x1000", Status.BAD_REQUEST, "0x"),
+        ("remap 1 0x10000000000000000 2 0", Status.BAD_REQUEST, "0x10000000000000000"),
+        ("remap 1 18446744073709551616 2 0", Status.BAD_REQUEST, "18446744073709551616"),
+        ("remap 1 -1 2 0", Status.BAD_REQUEST, "-1"),
+        ("remap 1 1a 2 0", Status.BAD_REQUEST, "1a"),
+        ("remap 1 0x6100?000 2 0", Status.BAD_REQUEST, "0x6100?000"),
+        ("remap 1 0xABC 2 0", Status.BAD_REQUEST, "0xABC"),
+        ("remap 7 4096 2 0x1000", Status.UNKNOWN_VM, "1 and up"),
+        ("ask 1 1 2 3 4 5 6 7", Status.BAD_REQUEST, "too many words"),
+        ("ask 1 1", Status.BAD_REQUEST, "VM NONCE COMMAND"),
+        ("ask 3 1 0", Status.UNKNOWN_VM, ""),
+        ("reclaim 1", Status.BAD_REQUEST, "OWNER GPA"),
+        ("", Status.BAD_REQUEST, "help"),
+    ],
+)
+def test_a_bad_line_is_refused_with_what_would_be_right(
+    bed: Testbed, line: str, status: Status, hint: str
+) -> None:
+    reply = bed.machine.console.request(line)
+    assert reply.status is status
+    assert hint in reply.text
+
+
+def test_help_names_every_operation(bed: Testbed) -> None:
+    bed.machine.console.request("help")
+    shown = "\n".join(bed.machine.console.lines)
+    for word in ("remap", "share", "copy", "reclaim", "relinquish", "post", "withdraw", "ask"):
+        assert f"SEQUENCE {word} " in shown
+
+
+@pytest.mark.parametrize("line", ["hello", "remap 1 2 3 4", "-5 remap", "x" * 500, "\x00\x01\x02"])
+def test_a_line_without_a_sequence_number_is_refused_and_the_next_one_answered(
+    bed: Testbed, line: str
+) -> None:
+    bed.machine.console.send_line(line)
+    bed.machine.console.expect(r"< 0 bad-request .*\n")
+    bed.guests[0].ping()
+
+
+def test_a_person_may_type_the_prompt_spaces_and_hexadecimal(bed: Testbed) -> None:
+    a, b = bed.guests
+    line = f">   900000  remap 1   {int(a.page(0))} 2 {b.window(0):#x} \r\n"
+    bed.machine.console.send(line)
+    bed.machine.console.expect(r"< 900000 ok frame=0x[0-9a-f]+")
+
+
+def test_many_requests_may_be_on_their_way_at_once(bed: Testbed) -> None:
+    a, b = bed.guests
+    pending = [
+        bed.machine.console.submit(f"remap 1 {a.page(n):#x} 2 {b.window(n):#x}") for n in range(50)
+    ]
+    assert {each.result().status for each in pending} == {Status.OK}

@@ -1,0 +1,373 @@
+"""Whatever fails on the bench ends in its own error, at once, and leaves nothing behind."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.system import tiny
+
+from pageferry import Machine, Testbed
+from pageferry import arch as architectures
+from pageferry.address import HPA
+from pageferry.channel import SCALE_VARIABLE
+from pageferry.console import LINES_KEPT
+from pageferry.errors import (
+    ChannelClosed,
+    FirmwarePanic,
+    HarnessError,
+    ImageError,
+    MachineReset,
+    MemoryUnreadable,
+    MonitorError,
+    NotReady,
+    ProtocolError,
+    QemuDied,
+    QemuMissing,
+    WaitTimeout,
+)
+
+LONG = 60.0
+AT_ONCE = 10.0
+"""Seconds: far below LONG, and enough for a busy machine."""
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("firmware")
+
+
+@pytest.fixture(scope="session")
+def parrot(arch: str, folder: Path) -> Path:
+    return tiny.build(arch, "parrot", folder)
+
+
+@pytest.fixture(scope="session")
+def silent(arch: str, folder: Path) -> Path:
+    return tiny.build(arch, "silent", folder)
+
+
+@pytest.fixture
+def machine(arch: str, parrot: Path) -> Iterator[Machine]:
+    """A machine whose firmware answers, and fails on request."""
+    with Machine(architectures.get(arch), parrot) as machine:
+        machine.cont()
+        machine.console.await_log(f"pageferry {arch} ready")
+        yield machine
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < seconds
+
+
+def descriptors() -> list[str]:
+    """What this process has open, but for the listing itself."""
+    found = [path for path in Path("/proc/self/fd").iterdir() if path.exists()]
+    return sorted(f"{path.name} {os.readlink(path)}" for path in found)
+
+
+def children() -> list[str]:
+    """The processes that this one has, zombies among them."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [pid for task in tasks for pid in task.read_text().split()]
+
+
+# It cannot start
+
+
+def test_a_missing_emulator_is_named_with_the_package_that_has_it(arch: str, parrot: Path) -> None:
+    with (
+        pytest.raises(
+            QemuMissing, match=r"qemu-system-no_such; Debian has it in qemu-system-no-such"
+        ),
+        Machine(architectures.get(arch), parrot, qemu="qemu-system-no_such"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "cannot read the image .*: No such file", id="missing"),
+        pytest.param(b"#!/bin/sh\n", "kernel is not an ELF file", id="not ELF"),
+        pytest.param("of another machine", "kernel is for s390, not", id="of another machine"),
+    ],
+)
+def test_a_wrong_kernel_is_refused_before_qemu_is_looked_for(
+    arch: str, parrot: Path, tmp_path: Path, content: bytes | str | None, message: str
+) -> None:
+    kernel = tmp_path / "kernel"
+    if isinstance(content, str):
+        elf = bytearray(parrot.read_bytes())
+        elf[18:20] = (22).to_bytes(2, "little")  # e_machine: EM_S390
+        kernel.write_bytes(elf)
+    elif content is not None:
+        kernel.write_bytes(content)
+    with (
+        pytest.raises(ImageError, match=message),
+        Machine(architectures.get(arch), kernel, qemu="no such program"),
+    ):
+        pass
+
+
+def test_arguments_that_qemu_refuses_end_in_its_own_words(arch: str, parrot: Path) -> None:
+    with (
+        within(AT_ONCE),
+        pytest.raises(
+            QemuDied, match=r"exited with status 1\n.*\n.*-nonsense: invalid option"
+        ) as it,
+        Machine(architectures.get(arch), parrot, extra_args=["-nonsense"]),
+    ):
+        pass
+    assert (it.value.status, it.value.awaited) == (1, "the monitor's greeting")
+
+
+def test_a_program_that_is_no_qemu_ends_in_its_status(arch: str, parrot: Path) -> None:
+    with (
+        within(AT_ONCE),
+        pytest.raises(QemuDied, match="QEMU exited with status 0"),
+        Machine(architectures.get(arch), parrot, qemu="true"),
+    ):
+        pass
+
+
+def test_firmware_that_never_gets_ready_says_what_was_seen_last(
+    arch: str, silent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (silent.parent / "hypervisor.elf").write_bytes(silent.read_bytes())
+    (silent.parent / "agent.elf").write_bytes(silent.read_bytes())
+    monkeypatch.setenv(SCALE_VARIABLE, "0.1")
+    with within(AT_ONCE), pytest.raises(NotReady) as caught:
+        Testbed.start(arch, firmware=silent.parent)
+    assert caught.value.seconds == 3
+    assert caught.value.seen == ("# the first line",)
+
+
+# The firmware fails
+
+
+def test_a_panic_ends_the_wait_with_its_line(machine: Machine) -> None:
+    pending = machine.console.submit("panic")
+    with within(AT_ONCE), pytest.raises(FirmwarePanic) as caught:
+        pending.result(LONG)
+    assert caught.value.line == "! panic parrot.S:1 cpu=0 exit=0x0 asked to"
+    assert caught.value.awaited == f"the reply to '{pending.seq} panic'"
+
+
+def test_after_a_panic_every_wait_for_the_firmware_ends(machine: Machine) -> None:
+    machine.console.submit("panic")
+    with within(AT_ONCE):
+        with pytest.raises(FirmwarePanic):
+            machine.console.expect("what will not come", LONG)
+        with pytest.raises(FirmwarePanic):
+            machine.await_fact(lambda: None, "what will not come", LONG, every=0.1)
+
+
+def test_after_a_panic_the_machine_can_be_looked_at(machine: Machine) -> None:
+    with pytest.raises(FirmwarePanic):
+        machine.console.request("panic", LONG)
+    line = machine.image.symbol("line")
+    paused = machine.monitor.execute("query-status")
+    assert (paused["status"], paused["running"]) == ("guest-panicked", False)
+    assert machine.memory.read(HPA(line), 20).partition(b"\0")[2].startswith(b"panic\0")
+    assert "EIP=" in machine.monitor.human("info registers")
+
+
+def test_a_panic_without_a_word_is_noticed(machine: Machine) -> None:
+    with within(AT_ONCE), pytest.raises(FirmwarePanic, match="pvpanic"):
+        machine.console.request("vanish", LONG)
+
+
+def test_a_triple_fault_is_a_reset_and_the_machine_can_be_looked_at(machine: Machine) -> None:
+    with within(AT_ONCE), pytest.raises(MachineReset, match="guest-reset"):
+        machine.console.request("reset", LONG)
+    assert machine.monitor.execute("query-status")["status"] == "shutdown"
+    line = machine.image.symbol("line")
+    assert machine.memory.read(HPA(line), 20).partition(b"\0")[2].startswith(b"reset\0")
+
+
+def test_a_wedged_firmware_is_a_timeout_at_its_deadline(machine: Machine) -> None:
+    machine.console.request("hello", LONG)
+    with within(AT_ONCE), pytest.raises(WaitTimeout) as caught:
+        machine.console.request("loop", 0.5)
+    assert caught.value.seconds == 0.5
+    assert caught.value.seen[0] == "# pageferry x86_64 ready"
+    assert caught.value.seen[1].endswith("ok count=a")
+
+
+def test_a_wedged_firmware_can_be_looked_at(machine: Machine) -> None:
+    def loops() -> bool | None:
+        registers = machine.monitor.human("info registers")
+        counter = int(registers.split("EIP=")[1].split()[0], 16)
+        return machine.image.function_of(counter) == "loop_forever" or None
+
+    machine.console.submit("loop")
+    machine.await_fact(loops, "the firmware to loop", LONG, every=0.02)
+
+
+@pytest.mark.parametrize("noise", ["noise", "Noise"], ids=["in lines", "in one endless line"])
+def test_a_console_full_of_noise_is_kept_within_bounds_and_deadlines(
+    machine: Machine, noise: str
+) -> None:
+    machine.console.submit(noise)
+    with within(AT_ONCE):
+        for _ in range(2):
+            with pytest.raises(WaitTimeout):
+                machine.console.expect("a word of sense", 0.5)
+        with pytest.raises(WaitTimeout) as caught:
+            machine.console.request("hello", 0.5)
+    assert len(caught.value.seen) <= LINES_KEPT + 1
+    assert len(str(caught.value)) < 200_000
+    assert machine.monitor.execute("query-status")["running"]
+
+
+def test_an_answer_that_is_none_is_a_protocol_error(machine: Machine) -> None:
+    with within(AT_ONCE), pytest.raises(ProtocolError, match=r"'< \d+ fine count=a'"):
+        machine.console.request("x", LONG)
+
+
+# QEMU fails
+
+
+def test_qemu_killed_in_the_middle_of_a_wait_ends_it(machine: Machine) -> None:
+    pending = machine.console.submit("quiet")
+    with ThreadPoolExecutor(1) as executor, within(AT_ONCE):
+        waiting = executor.submit(pending.result, LONG)
+        os.kill(machine.pid, signal.SIGKILL)
+        with pytest.raises(QemuDied, match=r"waiting for the reply.*killed by signal 9") as caught:
+            waiting.result(LONG)
+    assert caught.value.status == -signal.SIGKILL
+    assert caught.value.seen == ("# pageferry x86_64 ready",)
+
+
+def test_qemu_killed_in_the_middle_of_a_command_ends_it(machine: Machine) -> None:
+    os.kill(machine.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as executor, within(AT_ONCE):
+        waiting = executor.submit(machine.monitor.execute, "query-status", timeout=LONG)
+        os.kill(machine.pid, signal.SIGKILL)
+        with pytest.raises(QemuDied, match="waiting for the monitor's answer to query-status"):
+            waiting.result(LONG)
+
+
+def test_a_dead_qemu_is_told_to_everyone_who_asks(machine: Machine) -> None:
+    os.kill(machine.pid, signal.SIGKILL)
+    with within(AT_ONCE):
+        for ask in (machine.stop, lambda: machine.console.request("hello", LONG)):
+            with pytest.raises(QemuDied):
+                ask()
+
+
+def test_qemu_that_ends_by_itself_with_status_0_has_died(machine: Machine) -> None:
+    with within(AT_ONCE), pytest.raises(QemuDied, match="exited with status 0"):
+        machine.monitor.execute("quit")
+        machine.console.request("hello", LONG)
+
+
+def test_a_command_that_the_monitor_refuses_is_its_error(machine: Machine) -> None:
+    with pytest.raises(MonitorError, match="no-such-command"):
+        machine.monitor.execute("no-such-command")
+
+
+def test_a_job_that_fails_is_its_error(machine: Machine) -> None:
+    machine.snapshot("one")
+    with pytest.raises(MonitorError, match=r"snapshot-load .*two"):
+        machine.restore("two")
+
+
+def test_a_monitor_that_does_not_answer_is_a_timeout(machine: Machine) -> None:
+    os.kill(machine.pid, signal.SIGSTOP)
+    with within(AT_ONCE), pytest.raises(WaitTimeout, match="the monitor's answer to query-status"):
+        machine.monitor.execute("query-status", timeout=0.2)
+    os.kill(machine.pid, signal.SIGCONT)
+    assert machine.monitor.execute("query-status")["running"]
+
+
+# Nothing is left
+
+
+def test_a_closed_machine_leaves_no_process_no_descriptor_and_no_file(
+    machine: Machine, arch: str, parrot: Path
+) -> None:
+    before = descriptors(), children(), sorted(os.listdir("/dev/shm"))
+    with Machine(architectures.get(arch), parrot) as other:
+        other.cont()
+        other.snapshot("one")
+        assert other.monitor_memory.read(HPA(0x100000), 8) == other.memory.read(HPA(0x100000), 8)
+        assert len(children()) == len(before[1]) + 1
+    assert (descriptors(), children(), sorted(os.listdir("/dev/shm"))) == before
+
+
+@pytest.mark.parametrize("trouble", [{"qemu": "true"}, {"extra_args": ["-nonsense"]}])
+def test_a_machine_that_could_not_start_leaves_nothing(
+    machine: Machine, arch: str, parrot: Path, trouble: dict[str, Any]
+) -> None:
+    before = descriptors(), children()
+    with pytest.raises(QemuDied), Machine(architectures.get(arch), parrot, **trouble):
+        pass
+    assert (descriptors(), children()) == before
+
+
+def test_a_machine_whose_block_fails_leaves_nothing(
+    machine: Machine, arch: str, parrot: Path
+) -> None:
+    before = descriptors(), children()
+    with pytest.raises(ZeroDivisionError), Machine(architectures.get(arch), parrot):
+        raise ZeroDivisionError
+    assert (descriptors(), children()) == before
+
+
+def test_a_stopped_qemu_is_ended_all_the_same(
+    arch: str, parrot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Machine(architectures.get(arch), parrot) as machine:
+        pid = machine.pid
+        os.kill(pid, signal.SIGSTOP)
+        monkeypatch.setenv(SCALE_VARIABLE, "0.1")
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_after_the_end_everything_says_that_the_machine_is_closed(machine: Machine) -> None:
+    machine.close()
+    machine.close()
+    with pytest.raises(ChannelClosed, match="the machine is closed"):
+        machine.stop()
+    with pytest.raises(HarnessError):
+        machine.console.request("hello", LONG)
+    with pytest.raises(MemoryUnreadable):
+        machine.memory.read(HPA(0), 1)
+
+
+HOLDER = """
+import sys
+from pageferry import Machine, arch
+
+with Machine(arch.get(sys.argv[1]), sys.argv[2]) as machine:
+    machine.cont()
+    print(machine.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_qemu_dies_with_a_python_that_is_killed(arch: str, parrot: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, arch, str(parrot)]
+    python = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with python:
+        assert python.stdout is not None
+        pidfd = os.pidfd_open(int(python.stdout.readline()))
+        try:
+            python.kill()
+            ended, _, _ = select.select([pidfd], [], [], LONG)
+            assert ended == [pidfd]
+        finally:
+            os.close(pidfd)

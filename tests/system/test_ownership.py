@@ -1,0 +1,132 @@
+"""The tables stay what the ownership model says, whatever is done in a row."""
+
+import random
+from dataclasses import replace
+
+from pageferry import Testbed
+from pageferry.abi import GuestMap, Operation, Status
+from pageferry.address import GPA, PAGE_SIZE
+from pageferry.guest import Guest
+from pageferry.ownership import Request, State, apply, bind, disagreements
+from pageferry.testbed import Door
+
+FAR_AWAY = (1 << 64) - PAGE_SIZE
+HANDED_OVER = (Operation.REMAP, Operation.SHARE, Operation.COPY)
+
+
+def ask(bed: Testbed, model: State, request: Request, door: Door) -> State:
+    """The same request to the machine and to the model: same status, same tables."""
+    if request.operation in HANDED_OVER:
+        arguments: tuple[int, ...] = (request.gpa, request.target, request.target_gpa)
+    elif request.operation in (Operation.POST, Operation.WITHDRAW):
+        arguments = (request.gpa, request.pages)
+    else:
+        arguments = (request.gpa,)
+    guest = bed.guests[request.vm - 1]
+    answer = bed.request(Operation(request.operation), guest, *arguments, door=door)
+    outcome = apply(model, request)
+    assert answer.status is outcome.status, request
+    observed = bed.observed()
+    model = bind(outcome.state, observed)
+    assert disagreements(model, observed) == [], request
+    return model
+
+
+def remap(source: Guest, gpa: GPA, target: Guest, to: GPA) -> Request:
+    return Request(Operation.REMAP, source.vm, gpa, target.vm, to)
+
+
+def test_after_each_of_200_remaps_the_tables_are_what_the_model_says(bed: Testbed) -> None:
+    model = bed.model()
+    owner, other = bed.guests
+    page = owner.page(0)
+    for turn in range(200):
+        to = other.window(turn % 7)
+        model = ask(bed, model, remap(owner, page, other, to), list(Door)[turn % 2])
+        owner, other, page = other, owner, to
+
+
+def test_a_page_that_was_handed_on_200_times_still_has_its_bytes(bed: Testbed) -> None:
+    owner, other = bed.guests
+    page = owner.page(0)
+    owner.fill(page, 0xC0FFEE)
+    expected = owner.bytes_at(page)
+    frame = owner.stage2(page).output
+    for _ in range(200):
+        bed.remap(owner, page, other, other.window(0))
+        owner, other, page = other, owner, other.window(0)
+    assert owner.bytes_at(page) == expected
+    assert owner.stage2(page).output == frame
+
+
+def random_request(pick: random.Random, bed: Testbed) -> Request:
+    """Mostly sensible, so that many succeed; sometimes a little or very wrong."""
+    source, target = pick.sample(bed.guests, 2)
+    pages = [source.page(0), source.page(1), source.window(0), source.window(1)]
+    request = Request(
+        operation=pick.choice(
+            [*HANDED_OVER * 2, Operation.RECLAIM, Operation.RELINQUISH]
+            + [Operation.POST, Operation.WITHDRAW]
+        ),
+        vm=source.vm,
+        gpa=pick.choice(pages),
+        target=target.vm,
+        target_gpa=target.window(pick.randrange(3)),
+        pages=pick.choice([1, 2]),
+    )
+    if request.operation == Operation.WITHDRAW and pick.random() < 0.5:
+        request = replace(request, operation=Operation.POST)
+    if pick.random() < 0.2:
+        wrong = pick.choice([0, 1, GuestMap.RAM - PAGE_SIZE, GuestMap.WINDOW - PAGE_SIZE, FAR_AWAY])
+        request = pick.choice(
+            [
+                replace(request, target=wrong),
+                replace(request, gpa=GPA(wrong)),
+                replace(request, target_gpa=GPA(wrong)),
+            ]
+        )
+    return request
+
+
+def test_random_operations_are_answered_as_the_model_says(bed: Testbed) -> None:
+    seed = random.randrange(1 << 32)
+    pick = random.Random(seed)
+    model = bed.model()
+    refused = 0
+    for step in range(150):
+        request = random_request(pick, bed)
+        if request.operation in (Operation.POST, Operation.WITHDRAW):
+            request = replace(request, gpa=bed.guests[0].window(pick.randrange(3)))
+        before = model
+        try:
+            model = ask(bed, model, request, pick.choice(list(Door)))
+        except AssertionError as error:
+            error.add_note(f"seed {seed}, step {step}")
+            raise
+        refused += model is before
+    assert 0 < refused < 150, f"seed {seed}: too one-sided to tell anything"
+
+
+def test_no_operation_loses_or_invents_a_frame(bed: Testbed) -> None:
+    a, b = bed.guests
+    before = bed.census().free
+    bed.copy(a, a.page(0), b, b.window(0))
+    bed.share(a, a.page(1), b, b.window(1))
+    bed.reclaim(a, a.page(1))
+    bed.remap(a, a.page(1), b, b.window(1))
+    taken = before - bed.census().free
+    held = {frame for guest in bed.guests for frame, _ in guest.pages().values()}
+    copies = held & {bed.machine.arch.ram_base + number * PAGE_SIZE for number in taken}
+    tables = len(taken) - len(copies)
+    assert (len(copies), tables) == (1, 2)
+
+
+def test_the_refusals_of_the_model_are_not_all_the_same(bed: Testbed) -> None:
+    a, b = bed.guests
+    model = bed.model()
+    outcomes = {
+        apply(model, remap(a, a.page(0), b, b.window(0))).status,
+        apply(model, remap(a, a.window(0), b, b.window(0))).status,
+        apply(model, remap(a, a.page(0), b, b.page(0))).status,
+    }
+    assert outcomes == {Status.OK, Status.NOT_MAPPED, Status.OUT_OF_RANGE}

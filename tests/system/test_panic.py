@@ -1,0 +1,49 @@
+"""When the hypervisor gives up it says where, and the machine can still be looked at."""
+
+import pytest
+
+from pageferry import Testbed
+from pageferry.errors import FirmwarePanic
+
+NO_ADDRESS = 0xDEAD << 48
+
+
+def make_it_panic(bed: Testbed) -> FirmwarePanic:
+    """Its next step into the first guest follows a pointer that leads nowhere."""
+    bed.firmware.write("vms[1].vcpus[0].vm", NO_ADDRESS)
+    with pytest.raises(FirmwarePanic) as caught:
+        bed.guests[0].ping()
+    return caught.value
+
+
+def test_a_panic_names_file_line_cpu_and_the_last_exit(bed: Testbed) -> None:
+    panic = make_it_panic(bed)
+    words = panic.line.split()
+    assert words[:2] == ["!", "panic"]
+    assert words[2].startswith("firmware/arch/")
+    assert words[3:4] == ["cpu=0"]
+    assert words[4].startswith("exit=0x")
+
+
+def test_a_wait_that_a_panic_ended_says_what_was_awaited_and_seen(bed: Testbed) -> None:
+    panic = make_it_panic(bed)
+    assert "ask 1" in panic.awaited
+    assert any(line.startswith("! panic") for line in panic.seen)
+
+
+def test_after_a_panic_memory_and_tables_can_be_read(bed: Testbed) -> None:
+    before = bed.observed()
+    make_it_panic(bed)
+    assert bed.observed() == before
+
+
+def test_after_a_panic_a_restored_machine_works(bed: Testbed) -> None:
+    make_it_panic(bed)
+    bed.restore()
+    for guest in bed.guests:
+        guest.ping()
+
+
+def test_a_machine_with_too_little_ram_is_refused_by_the_firmware(arch: str) -> None:
+    with pytest.raises(FirmwarePanic, match="no RAM"):
+        Testbed.start(arch, ram=8 << 20)

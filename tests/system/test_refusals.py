@@ -1,0 +1,245 @@
+"""Whatever is refused has a named status, and leaves everything as it was."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from pageferry import Testbed
+from pageferry.abi import GuestMap, Operation, Status
+from pageferry.address import GPA, HPA, PAGE_SIZE
+from pageferry.paging import walk
+from pageferry.testbed import Door
+
+RAM_END = GuestMap.RAM + GuestMap.RAM_SIZE
+WINDOW_END = GuestMap.WINDOW + GuestMap.WINDOW_SIZE
+HIGH = 1 << 63
+
+
+def no_preparation(bed: Testbed) -> None:
+    pass
+
+
+def lend_the_page(bed: Testbed) -> None:
+    a, b = bed.guests
+    bed.share(a, a.page(0), b, b.window(0))
+
+
+def borrow_the_page(bed: Testbed) -> None:
+    a, b = bed.guests
+    bed.share(b, b.page(0), a, a.window(0))
+
+
+def fill_the_target(bed: Testbed) -> None:
+    a, b = bed.guests
+    bed.remap(a, a.page(1), b, b.window(0))
+
+
+def give_the_page_away(bed: Testbed) -> None:
+    a, b = bed.guests
+    bed.remap(a, a.page(0), b, b.window(1))
+
+
+def withdraw_the_target(bed: Testbed) -> None:
+    b = bed.guests[1]
+    b.withdraw(b.window(0))
+
+
+def point_the_page_at(bed: Testbed, frame: HPA) -> None:
+    """Change the source's leaf entry from outside. How entries hold a frame's address
+    is told by two entries whose frames are known."""
+    a = bed.guests[0]
+    mine, next_one = a.stage2(a.page(0)), a.stage2(a.page(1))
+    ignored = ~bed.machine.arch.accessed_dirty
+    entry, other = (found.steps[-1].raw & ignored for found in (mine, next_one))
+    assert mine.output is not None
+    assert next_one.output is not None
+    distance = (frame - mine.output) // PAGE_SIZE
+    step = (other - entry) * PAGE_SIZE // (next_one.output - mine.output)
+    leaf = mine.steps[-1]
+    where = HPA(leaf.table + 8 * leaf.index)
+    bed.machine.memory.write(where, (entry + distance * step).to_bytes(8, "little"))
+    found = walk(bed.machine.memory, bed.machine.arch.stage2, a.stage2_root, a.page(0))
+    assert found.output == frame
+
+
+def map_a_frame_of_the_hypervisor(bed: Testbed) -> None:
+    point_the_page_at(bed, HPA(bed.machine.image.symbol("hypervisor_start")))
+
+
+def map_a_frame_of_a_table(bed: Testbed) -> None:
+    point_the_page_at(bed, bed.guests[1].stage2_root)
+
+
+def map_no_ram_at_all(bed: Testbed) -> None:
+    point_the_page_at(bed, HPA(bed.machine.arch.ram_base + (1 << 36)))
+
+
+@dataclass(frozen=True)
+class Case:
+    """`arguments` are those after the operation; None stands for the usual one."""
+
+    status: Status
+    name: str
+    prepare: Callable[[Testbed], None] = no_preparation
+    gpa: int | None = None
+    target: int = 2
+    to: int | None = None
+    operations: tuple[Operation, ...] = (Operation.REMAP, Operation.SHARE, Operation.COPY)
+
+
+CASES = [
+    Case(Status.UNKNOWN_VM, "no VM 0", target=0),
+    Case(Status.UNKNOWN_VM, "no VM 3", target=3),
+    Case(Status.UNKNOWN_VM, "no VM that big", target=HIGH + 2),
+    Case(Status.SAME_VM, "to itself", target=1),
+    Case(Status.MISALIGNED, "source by a byte", gpa=GuestMap.PAGES + 1),
+    Case(Status.MISALIGNED, "target by half a page", to=GuestMap.WINDOW + PAGE_SIZE // 2),
+    Case(Status.OUT_OF_RANGE, "source below RAM", gpa=GuestMap.RAM - PAGE_SIZE),
+    Case(Status.OUT_OF_RANGE, "source above RAM", gpa=RAM_END),
+    Case(Status.OUT_OF_RANGE, "source above the window", gpa=WINDOW_END),
+    Case(Status.OUT_OF_RANGE, "source far away", gpa=HIGH),
+    Case(Status.OUT_OF_RANGE, "target in RAM", to=GuestMap.PAGES),
+    Case(Status.OUT_OF_RANGE, "target below the window", to=GuestMap.WINDOW - PAGE_SIZE),
+    Case(Status.OUT_OF_RANGE, "target above the window", to=WINDOW_END),
+    Case(Status.OUT_OF_RANGE, "target at the end of the world", to=(1 << 64) - PAGE_SIZE),
+    Case(Status.NOT_MAPPED, "an empty page of the window", gpa=GuestMap.WINDOW),
+    Case(Status.NOT_MAPPED, "given away before", give_the_page_away),
+    Case(Status.PROTECTED, "the hypervisor's frame", map_a_frame_of_the_hypervisor),
+    Case(Status.PROTECTED, "a table's frame", map_a_frame_of_a_table),
+    Case(Status.PROTECTED, "no RAM", map_no_ram_at_all),
+    Case(Status.NOT_OWNER, "borrowed", borrow_the_page, gpa=GuestMap.WINDOW),
+    Case(Status.SHARED, "lent", lend_the_page, to=GuestMap.WINDOW + PAGE_SIZE),
+    Case(Status.NOT_POSTED, "withdrawn", withdraw_the_target),
+    Case(Status.OCCUPIED, "a page there", fill_the_target),
+]
+
+
+def each(cases: list[Case]) -> list[object]:
+    return [
+        pytest.param(case, operation, id=f"{operation.name.lower()}-{case.name.replace(' ', '-')}")
+        for case in cases
+        for operation in case.operations
+    ]
+
+
+def scratch(bed: Testbed) -> list[tuple[int, GPA]]:
+    """Where the agents keep their own things: below the pages that tests give away."""
+    pages = range(GuestMap.RAM, GuestMap.PAGES, PAGE_SIZE)
+    return [(guest.vm, GPA(page)) for guest in bed.guests for page in pages]
+
+
+def refused_without_a_trace(
+    bed: Testbed, door: Door, status: Status, operation: int, *arguments: int
+) -> None:
+    before = bed.census()
+    answer = bed.request(operation, bed.guests[0], *arguments, door=door)
+    assert answer.status is status
+    assert before.changes(bed.census(), scratch(bed) if door is Door.GUEST else ()) == []
+
+
+@pytest.mark.parametrize(("case", "operation"), each(CASES))
+def test_a_refused_hand_over_changes_nothing(
+    bed: Testbed, door: Door, case: Case, operation: Operation
+) -> None:
+    a, b = bed.guests
+    case.prepare(bed)
+    gpa = a.page(0) if case.gpa is None else case.gpa
+    to = b.window(0) if case.to is None else case.to
+    refused_without_a_trace(bed, door, case.status, operation, gpa, case.target, to)
+
+
+ENDINGS = [
+    Case(Status.MISALIGNED, "by a byte", lend_the_page, gpa=GuestMap.PAGES + 1),
+    Case(Status.OUT_OF_RANGE, "above RAM", lend_the_page, gpa=RAM_END),
+    Case(Status.NOT_MAPPED, "an empty page", lend_the_page, gpa=GuestMap.WINDOW),
+    Case(Status.NOT_SHARED, "never shared"),
+    Case(Status.PROTECTED, "a table's frame", map_a_frame_of_a_table),
+]
+
+
+@pytest.mark.parametrize("operation", [Operation.RECLAIM, Operation.RELINQUISH])
+@pytest.mark.parametrize("case", ENDINGS, ids=lambda case: case.name.replace(" ", "-"))
+def test_a_share_that_is_none_cannot_be_ended(
+    bed: Testbed, door: Door, case: Case, operation: Operation
+) -> None:
+    case.prepare(bed)
+    gpa = bed.guests[0].page(0) if case.gpa is None else case.gpa
+    refused_without_a_trace(bed, door, case.status, operation, gpa)
+
+
+def test_the_borrower_cannot_reclaim(bed: Testbed, door: Door) -> None:
+    borrow_the_page(bed)
+    at = bed.guests[0].window(0)
+    refused_without_a_trace(bed, door, Status.NOT_OWNER, Operation.RECLAIM, at)
+
+
+def test_the_owner_cannot_relinquish(bed: Testbed, door: Door) -> None:
+    lend_the_page(bed)
+    at = bed.guests[0].page(0)
+    refused_without_a_trace(bed, door, Status.NOT_SHARED, Operation.RELINQUISH, at)
+
+
+@pytest.mark.parametrize("operation", [Operation.POST, Operation.WITHDRAW])
+@pytest.mark.parametrize(
+    ("gpa", "pages", "status"),
+    [
+        (GuestMap.WINDOW + 8, 1, Status.MISALIGNED),
+        (GuestMap.RAM, 1, Status.OUT_OF_RANGE),
+        (GuestMap.WINDOW, 0, Status.OUT_OF_RANGE),
+        (WINDOW_END - PAGE_SIZE, 2, Status.OUT_OF_RANGE),
+        (GuestMap.WINDOW, HIGH, Status.OUT_OF_RANGE),
+        (GuestMap.WINDOW + PAGE_SIZE, ((1 << 64) - 1) // PAGE_SIZE, Status.OUT_OF_RANGE),
+    ],
+)
+def test_only_pages_of_the_window_can_be_posted(
+    bed: Testbed, door: Door, operation: Operation, gpa: int, pages: int, status: Status
+) -> None:
+    refused_without_a_trace(bed, door, status, operation, gpa, pages)
+
+
+@pytest.mark.parametrize("number", [0, 11, 1000, (1 << 32) + Operation.REMAP, (1 << 64) - 1])
+def test_an_operation_that_does_not_exist_changes_nothing(bed: Testbed, number: int) -> None:
+    refused_without_a_trace(bed, Door.GUEST, Status.UNKNOWN_OPERATION, number, 0, 0, 0)
+
+
+def test_a_guest_cannot_hand_work_to_a_guest(bed: Testbed) -> None:
+    unknown = Status.UNKNOWN_OPERATION
+    refused_without_a_trace(bed, Door.GUEST, unknown, Operation.ASK, 2, 1, 1)
+
+
+def copy_until_few_frames_are_free(bed: Testbed, few: int) -> None:
+    """Into the first guest's window: the second's still needs tables of two levels."""
+    a, b = bed.guests
+    bed.copy(b, b.page(0), a, a.window(0))  # makes the tables
+    for number in range(1, len(bed.census().free) + 1 - few):
+        bed.copy(b, b.page(0), a, a.window(number))
+    assert len(bed.census().free) == few
+
+
+@pytest.mark.parametrize("few", [0, 1], ids=["none", "one-of-two"])
+@pytest.mark.parametrize("operation", [Operation.REMAP, Operation.SHARE, Operation.COPY])
+def test_without_memory_for_the_tables_nothing_changes(
+    bed: Testbed, door: Door, operation: Operation, few: int
+) -> None:
+    copy_until_few_frames_are_free(bed, few)
+    a, b = bed.guests
+    arguments = (a.page(0), b.vm, b.window(0))
+    refused_without_a_trace(bed, door, Status.NO_MEMORY, operation, *arguments)
+
+
+def test_with_memory_for_the_tables_but_not_for_the_copy_nothing_changes(
+    bed: Testbed, door: Door
+) -> None:
+    copy_until_few_frames_are_free(bed, 2)
+    a, b = bed.guests
+    arguments = (a.page(0), b.vm, b.window(0))
+    refused_without_a_trace(bed, door, Status.NO_MEMORY, Operation.COPY, *arguments)
+
+
+def test_a_remap_that_needs_no_memory_succeeds_without_any(bed: Testbed, door: Door) -> None:
+    a, b = bed.guests
+    bed.remap(a, a.page(1), b, b.window(1))  # makes the tables
+    copy_until_few_frames_are_free(bed, 0)
+    bed.remap(a, a.page(0), b, b.window(0), door)
+    assert b.stage2(b.window(0)).mapped
