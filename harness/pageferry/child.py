@@ -29,13 +29,15 @@ STDERR_KEPT = 1 << 16
 GRACE = 2.0
 """Seconds, before scaling, for a child to follow a signal before the next, harder one."""
 
-_prctl = ctypes.CDLL(None).prctl  # looked up here: after a fork there may be no looking up
+# Looked up and converted here: after a fork there is only the call.
+_prctl = ctypes.CDLL(None).prctl
+_on_death = ctypes.c_ulong(signal.SIGKILL)
 
 
 def _die_with(parent: int) -> None:
-    """In the child, between fork and exec: no allocation of locks, no import, no logging."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
+    """In the child, between fork and exec: takes no lock and imports nothing."""
+    failed = _prctl(PR_SET_PDEATHSIG, _on_death)
+    if failed or os.getppid() != parent:  # the parent died before the line above
         os._exit(1)
 
 

@@ -161,8 +161,8 @@ class MonitorMemory:
 
     spool   a file that QEMU has inherited under the same number, to hand bytes over
 
-    Reads 4 KiB in about half a millisecond. It cannot write: neither QMP nor the
-    human monitor has a command for that.
+    Every read asks first what is memory, which takes longer than the bytes. It cannot
+    write: neither QMP nor the human monitor has a command for that.
     """
 
     def __init__(self, monitor: Monitor, spool: int) -> None:

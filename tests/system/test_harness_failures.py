@@ -147,10 +147,10 @@ def test_firmware_that_never_gets_ready_says_what_was_seen_last(
 ) -> None:
     (silent.parent / "hypervisor.elf").write_bytes(silent.read_bytes())
     (silent.parent / "agent.elf").write_bytes(silent.read_bytes())
-    monkeypatch.setenv(SCALE_VARIABLE, "0.1")
+    monkeypatch.setenv(SCALE_VARIABLE, "0.05")
     with within(AT_ONCE), pytest.raises(NotReady) as caught:
         Testbed.start(arch, firmware=silent.parent)
-    assert caught.value.seconds == 3
+    assert caught.value.seconds == 1.5
     assert caught.value.seen == ("# the first line",)
 
 
@@ -224,9 +224,9 @@ def test_a_console_full_of_noise_is_kept_within_bounds_and_deadlines(
     with within(AT_ONCE):
         for _ in range(2):
             with pytest.raises(WaitTimeout):
-                machine.console.expect("a word of sense", 0.5)
+                machine.console.expect("a word of sense", 0.3)
         with pytest.raises(WaitTimeout) as caught:
-            machine.console.request("hello", 0.5)
+            machine.console.request("hello", 0.3)
     assert len(caught.value.seen) <= LINES_KEPT + 1
     assert len(str(caught.value)) < 200_000
     assert machine.monitor.execute("query-status")["running"]
