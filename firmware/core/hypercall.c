@@ -10,8 +10,9 @@ static void give_work(struct vcpu *vcpu)
     uint64_t *registers = arch_vcpu_registers(vcpu);
     registers[CALL_STATUS] = STATUS_OK;
     memcpy(&registers[WORK_NONCE], vcpu->work.argument, sizeof vcpu->work.argument);
-    vcpu->working = true;
-    vcpu->state = VCPU_RUNNING;
+    vcpu->work_state = WORK_GIVEN;
+    vcpu_set_state(vcpu, VCPU_RUNNING);
+    arch_kick(&cpus[vcpu->cpu]);
 }
 
 /* Only a guest that waits can be given work; the answer comes when it waits again. */
@@ -20,7 +21,7 @@ enum status vm_ask(struct vm *vm, enum door door, const struct request *request)
     struct vcpu *vcpu = &vm->vcpus[0];
     if (vcpu->state == VCPU_STOPPED)
         return STATUS_STOPPED;
-    if (vcpu->state != VCPU_WAITING)
+    if (vcpu->state != VCPU_WAITING || vcpu->work_state != WORK_NONE)
         return STATUS_BUSY;
     vcpu->work = *request;
     vcpu->work_door = door;
@@ -28,33 +29,37 @@ enum status vm_ask(struct vm *vm, enum door door, const struct request *request)
     return STATUS_OK;
 }
 
-static void wait(struct vcpu *vcpu)
+/* The lock is held. The control CPU tells whoever asked. */
+void work_end(struct vcpu *vcpu, enum status status, const char *text)
 {
-    vcpu->state = VCPU_WAITING;
-    if (!vcpu->working)
-        return;
-    vcpu->working = false;
-    vcpu->work.status = STATUS_OK;
-    vcpu->work.text = "the guest came back";
-    request_done(vcpu->work_door, &vcpu->work);
+    if (vcpu->work_state == WORK_GIVEN) {
+        vcpu->work.status = status;
+        vcpu->work.text = text;
+        vcpu->work_state = WORK_ENDED;
+    }
+    arch_kick(&cpus[CONTROL_CPU]);
 }
 
 void hypercall(struct vcpu *vcpu)
 {
     uint64_t *registers = arch_vcpu_registers(vcpu);
     uint64_t operation = registers[CALL_OPERATION];
-    enum status status = STATUS_OK;
     hpa_t frame;
 
     vcpu->recovering = false;
-    if (operation == OP_WAIT) {
-        wait(vcpu);
-    } else if (operation == OP_RECOVER) {
+    lock(&hypervisor_lock);
+    switch (operation) {
+    case OP_WAIT:
+        registers[CALL_STATUS] = STATUS_OK;
+        vcpu_set_state(vcpu, VCPU_WAITING);
+        work_end(vcpu, STATUS_OK, "the guest came back");
+        break;
+    case OP_RECOVER:
         vcpu->recovery = registers[CALL_ARGUMENT];
-    } else {
-        lock(&hypervisor_lock);
-        status = transfer(vcpu->vm, operation, &registers[CALL_ARGUMENT], &frame);
-        unlock(&hypervisor_lock);
+        registers[CALL_STATUS] = STATUS_OK;
+        break;
+    default:
+        registers[CALL_STATUS] = transfer(vcpu->vm, operation, &registers[CALL_ARGUMENT], &frame);
     }
-    registers[CALL_STATUS] = status;
+    unlock(&hypervisor_lock);
 }

@@ -1,32 +1,55 @@
-/* One CPU does everything in turn: console, requests, guests, sleep. */
+/* Who does what. CPU 0 is in control: console, requests, answers. With one CPU it runs
+ * the guests too, in turn; with more, each vCPU has one of the others to itself, or
+ * shares it. */
 #include "hypervisor.h"
 #include "lock.h"
 
 struct cpu cpus[CPU_LIMIT];
+unsigned cpu_count;
 struct lock hypervisor_lock;
 
-static bool all_wait(void)
+static void start_cpus(void)
 {
-    for (unsigned id = 1; id <= VM_COUNT; id++)
-        for (unsigned i = 0; i < VCPUS_PER_VM; i++)
-            if (vms[id].vcpus[i].state != VCPU_WAITING)
-                return false;
-    return true;
+    for (unsigned number = 0; number < cpu_count; number++) {
+        cpus[number].number = number;
+        if (number != CONTROL_CPU)
+            arch_cpu_start(&cpus[number]);
+    }
+}
+
+/* The control CPU looks at slots that nobody announces; guests that share a CPU are
+ * taken from it by the tick. */
+static void start_tick(const struct cpu *cpu)
+{
+    if (cpu->number == CONTROL_CPU || vcpus_on(cpu->number) > 1)
+        arch_tick();
+}
+
+void cpu_main(struct cpu *cpu)
+{
+    start_tick(cpu);
+    for (;;)
+        if (!vms_run(cpu))
+            arch_idle();
 }
 
 void hypervisor_main(void)
 {
+    struct cpu *cpu = &cpus[CONTROL_CPU];
     arch_init();
+    cpu_count = arch_cpu_count() < CPU_LIMIT ? arch_cpu_count() : CPU_LIMIT;
     vms_init();
-    while (!all_wait() && vms_run())
-        ;
-    if (!all_wait())
-        panic("a guest gave up before it was ready");
-    console_print("# pageferry %s ready\n", ARCH_NAME);
+    start_cpus();
+    start_tick(cpu);
+    bool ready = false;
     for (;;) {
         console_poll();
         requests_poll();
-        if (!vms_run())
+        if (!ready && vms_all(VCPU_WAITING)) {
+            ready = true;
+            console_print("# pageferry %s ready\n", ARCH_NAME);
+        }
+        if (!vms_run(cpu))
             arch_idle();
     }
 }

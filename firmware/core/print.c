@@ -48,8 +48,9 @@ void console_print(const char *format, ...)
 
 void panic_at(const char *file, unsigned line, const char *format, ...)
 {
+    const struct cpu *cpu = arch_this_cpu();
     va_list values;
-    console_print("\n! panic %s:%u cpu=%u exit=0x%lx ", file, line, 0u, cpus[0].exit_reason);
+    console_print("\n! panic %s:%u cpu=%u exit=0x%lx ", file, line, cpu->number, cpu->exit_reason);
     va_start(values, format);
     print(format, values);
     va_end(values);

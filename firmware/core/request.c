@@ -53,21 +53,41 @@ static void perform(enum door door, struct request *request)
         request->text = vm->vcpus[0].stop_reason;
 }
 
+/* What a guest's CPU left to be told. */
+static void tell(struct vcpu *vcpu)
+{
+    lock(&hypervisor_lock);
+    bool ended = vcpu->work_state == WORK_ENDED;
+    bool stopped = vcpu->state == VCPU_STOPPED && !vcpu->stop_told;
+    vcpu->stop_told |= stopped;
+    vcpu->work_state = ended ? WORK_NONE : vcpu->work_state;
+    unlock(&hypervisor_lock);
+    if (stopped)
+        console_print("# vm %u stopped: %s\n", vcpu->vm->id, vcpu->stop_reason);
+    if (ended)
+        request_done(vcpu->work_door, &vcpu->work);
+}
+
+static void serve(enum door door, struct slot *slot)
+{
+    lock(&hypervisor_lock);
+    perform(door, &slot->request);
+    unlock(&hypervisor_lock);
+    bool handed_on = slot->request.operation == OP_ASK && slot->request.status == STATUS_OK;
+    /* The console can ask every guest before the first has come back. */
+    slot->state = door == DOOR_CONSOLE ? SLOT_FREE : SLOT_WORKING;
+    if (!handed_on)
+        request_done(door, &slot->request);
+}
+
 void requests_poll(void)
 {
-    for (enum door door = 0; door < DOORS; door++) {
-        struct slot *slot = &slots[door];
-        if (slot->state != SLOT_SUBMITTED)
-            continue;
-        lock(&hypervisor_lock);
-        perform(door, &slot->request);
-        unlock(&hypervisor_lock);
-        bool handed_on = slot->request.operation == OP_ASK && slot->request.status == STATUS_OK;
-        /* The console can ask every guest before the first has come back. */
-        slot->state = door == DOOR_CONSOLE ? SLOT_FREE : SLOT_WORKING;
-        if (!handed_on)
-            request_done(door, &slot->request);
-    }
+    for (unsigned id = 1; id <= VM_COUNT; id++)
+        for (unsigned i = 0; i < VCPUS_PER_VM; i++)
+            tell(&vms[id].vcpus[i]);
+    for (enum door door = 0; door < DOORS; door++)
+        if (slots[door].state == SLOT_SUBMITTED)
+            serve(door, &slots[door]);
 }
 
 static void answer_on_console(const struct request *request)

@@ -34,7 +34,9 @@ static void vm_init(struct vm *vm, unsigned id, hpa_t ram)
     memset(pointer_to(ram), 0, GUEST_RAM_SIZE);
     memcpy(pointer_to(ram), agent_image, (size_t)(agent_image_end - agent_image));
     for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
+        unsigned number = (id - 1) * VCPUS_PER_VM + i;
         vm->vcpus[i].vm = vm;
+        vm->vcpus[i].cpu = cpu_count > 1 ? 1 + number % (cpu_count - 1) : CONTROL_CPU;
         arch_vcpu_init(&vm->vcpus[i], vm->stage2_root);
     }
 }
@@ -50,15 +52,11 @@ void vms_init(void)
 
 void vcpu_stop(struct vcpu *vcpu, const char *reason)
 {
-    vcpu->state = VCPU_STOPPED;
+    lock(&hypervisor_lock);
     vcpu->stop_reason = reason;
-    console_print("# vm %u stopped: %s\n", vcpu->vm->id, reason);
-    if (!vcpu->working)
-        return;
-    vcpu->working = false;
-    vcpu->work.status = STATUS_STOPPED;
-    vcpu->work.text = reason;
-    request_done(vcpu->work_door, &vcpu->work);
+    vcpu_set_state(vcpu, VCPU_STOPPED);
+    work_end(vcpu, STATUS_STOPPED, reason);
+    unlock(&hypervisor_lock);
 }
 
 static bool stage2_allows(struct vm *vm, gpa_t address, enum access access)
@@ -105,7 +103,7 @@ static void load(struct cpu *cpu, struct vcpu *vcpu)
 static bool take_turn(struct cpu *cpu, struct vcpu *vcpu)
 {
     load(cpu, vcpu);
-    while (vcpu->state == VCPU_RUNNING) {
+    while (vcpu_state(vcpu) == VCPU_RUNNING) {
         struct exit exit = arch_vcpu_run(vcpu);
         cpu->exit_reason = exit.reason;
         switch (exit.kind) {
@@ -120,6 +118,7 @@ static bool take_turn(struct cpu *cpu, struct vcpu *vcpu)
             vcpu->retried = false;
             return true;
         case EXIT_IDLE:
+            arch_alarm();
             return false;
         case EXIT_UNEXPECTED:
             vcpu_stop(vcpu, arch_exit_name(exit.reason));
@@ -129,14 +128,33 @@ static bool take_turn(struct cpu *cpu, struct vcpu *vcpu)
     return true;
 }
 
-bool vms_run(void)
+bool vms_run(struct cpu *cpu)
 {
     bool ran = false;
     for (unsigned id = 1; id <= VM_COUNT; id++) {
         for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
-            if (vms[id].vcpus[i].state == VCPU_RUNNING)
-                ran |= take_turn(&cpus[0], &vms[id].vcpus[i]);
+            struct vcpu *vcpu = &vms[id].vcpus[i];
+            if (vcpu->cpu == cpu->number && vcpu_state(vcpu) == VCPU_RUNNING)
+                ran |= take_turn(cpu, vcpu);
         }
     }
     return ran;
+}
+
+bool vms_all(enum vcpu_state state)
+{
+    for (unsigned id = 1; id <= VM_COUNT; id++)
+        for (unsigned i = 0; i < VCPUS_PER_VM; i++)
+            if (vcpu_state(&vms[id].vcpus[i]) != state)
+                return false;
+    return true;
+}
+
+unsigned vcpus_on(unsigned cpu)
+{
+    unsigned found = 0;
+    for (unsigned id = 1; id <= VM_COUNT; id++)
+        for (unsigned i = 0; i < VCPUS_PER_VM; i++)
+            found += vms[id].vcpus[i].cpu == cpu;
+    return found;
 }

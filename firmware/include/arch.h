@@ -4,14 +4,16 @@
  *   pte.h   the stage-2 entry: pte_t and the functions listed below
  *   (this)  everything that has code
  *
- * An architecture enters the core at two points only: hypervisor_main(), once, and
- * panic(). Its linker script names hypervisor_start and hypervisor_end. */
+ * An architecture enters the core at three points only: hypervisor_main() on the CPU
+ * that booted, cpu_main() on each other one, and panic(). Its linker script names
+ * hypervisor_start and hypervisor_end. */
 #pragma once
 
 #include "address.h"
 
 struct vm;
 struct vcpu;
+struct cpu;
 
 /* pte.h: STAGE2_LEVELS, and, level 0 being the leaf,
  *   size_t   pte_index(gpa_t, unsigned level)         position in a table
@@ -37,9 +39,28 @@ struct exit {
     uint64_t reason; /* the architecture's own code of the exit */
 };
 
-/* Make this CPU ready: console, traps, timer (1 ms at most), in this order. Panics if
- * the CPU or the RAM is not what is needed. */
+/* Make the machine and the CPU that booted ready: console, then traps. Panics if the CPU
+ * or the RAM is not what is needed. */
 void arch_init(void);
+
+/* How many CPUs the machine has. */
+unsigned arch_cpu_count(void);
+
+/* Make another CPU enter cpu_main(), and return when it is about to. */
+void arch_cpu_start(struct cpu *cpu);
+
+/* The CPU that executes this. */
+struct cpu *arch_this_cpu(void);
+
+/* From now on this CPU is interrupted every millisecond. */
+void arch_tick(void);
+
+/* Interrupt this CPU once within a millisecond, unless it is every millisecond anyway. */
+void arch_alarm(void);
+
+/* Interrupt another CPU: a guest there exits, and if it sleeps it wakes. This one needs
+ * no kick: it looks at everything again before it sleeps. */
+void arch_kick(const struct cpu *cpu);
 
 /* Prepare a vCPU to start at the first byte of guest RAM, with nothing mapped by
  * stage 1 and stage 2 rooted at `root`. */

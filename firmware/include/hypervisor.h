@@ -10,6 +10,7 @@
 #define VM_COUNT     2
 #define VCPUS_PER_VM 1
 #define CPU_LIMIT    4
+#define SPIN_LIMIT   (1ull << 32) /* turns of a loop that waits for another CPU */
 #define POOL_FRAMES  256 /* free frames at boot, for tables and copies */
 #define WINDOW_PAGES (GUEST_WINDOW_SIZE / PAGE_SIZE)
 
@@ -42,11 +43,19 @@ void frame_release(hpa_t address);
 
 enum vcpu_state { VCPU_RUNNING, VCPU_WAITING, VCPU_STOPPED };
 
+enum work_state {
+    WORK_NONE,
+    WORK_GIVEN, /* the guest is at it */
+    WORK_ENDED, /* the control CPU has to tell whoever asked */
+};
+
 struct vcpu {
     struct vm *vm;
+    unsigned cpu; /* the only one that runs it */
     enum vcpu_state state;
     const char *stop_reason;
-    bool working;        /* at `work`, since it last waited */
+    bool stop_told; /* on the console */
+    enum work_state work_state;
     enum door work_door; /* who asked for it */
     struct request work;
     uint64_t recovery; /* GVA, 0: none */
@@ -58,21 +67,37 @@ struct vcpu {
 struct vm {
     unsigned id;
     hpa_t stage2_root;
-    uint64_t generation; /* of its translations: each invalidation begins a new one */
+    volatile uint64_t generation; /* of its translations: each invalidation begins a new one */
     uint64_t posted[WINDOW_PAGES / 64];
     struct vcpu vcpus[VCPUS_PER_VM];
 };
 
 extern struct vm vms[VM_COUNT + 1]; /* by id; 0 is the hypervisor and unused */
 
+struct cpu;
+
 void vms_init(void);
-struct vm *vm_by_id(uint64_t id); /* NULL: there is none */
-bool vms_run(void);               /* one turn for everyone who can run; false: nobody has work */
+struct vm *vm_by_id(uint64_t id);  /* NULL: there is none */
+bool vms_run(struct cpu *cpu);     /* one turn for everyone who can run there; false: nobody has work */
+bool vms_all(enum vcpu_state state);
+unsigned vcpus_on(unsigned cpu);
 void vcpu_stop(struct vcpu *vcpu, const char *reason);
+
+/* The state is changed under the lock and looked at without it. */
+static inline enum vcpu_state vcpu_state(const struct vcpu *vcpu)
+{
+    return __atomic_load_n(&vcpu->state, __ATOMIC_ACQUIRE);
+}
+
+static inline void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
+{
+    __atomic_store_n(&vcpu->state, state, __ATOMIC_RELEASE);
+}
 
 /* hypercall.c */
 void hypercall(struct vcpu *vcpu);
 enum status vm_ask(struct vm *vm, enum door door, const struct request *request);
+void work_end(struct vcpu *vcpu, enum status status, const char *text);
 
 /* stage2.c: the tables of a VM. Find the place of a page, reserve what a mapping there
  * needs, then map: that cannot fail. A place is good while the lock is held. */
@@ -108,14 +133,20 @@ _Noreturn void panic_at(const char *file, unsigned line, const char *format, ...
 
 /* main.c: state of each CPU of the machine, by logical number. */
 
+#define CONTROL_CPU 0u
+
 struct cpu {
-    struct vcpu *loaded; /* whose context is in it */
+    unsigned number;
+    volatile bool online;
+    struct vcpu *loaded;  /* whose context is in it */
     uint64_t exit_reason; /* of the last exit, for the panic line */
 };
 
 extern struct cpu cpus[CPU_LIMIT];
+extern unsigned cpu_count;
 
-_Noreturn void hypervisor_main(void);
+_Noreturn void hypervisor_main(void);        /* the control CPU's */
+_Noreturn void cpu_main(struct cpu *cpu);    /* every other one's */
 
 /* string.c */
 void *memcpy(void *restrict target, const void *restrict source, size_t bytes);

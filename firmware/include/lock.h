@@ -2,6 +2,8 @@
  * operation, with interrupts off, and never across a guest's run. */
 #pragma once
 
+#include "hypervisor.h"
+
 struct lock {
     int held;
 };
@@ -10,8 +12,9 @@ extern struct lock hypervisor_lock;
 
 static inline void lock(struct lock *lock)
 {
-    while (__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE))
-        ;
+    for (uint64_t tries = 0; __atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE); tries++)
+        if (tries > SPIN_LIMIT)
+            panic("a lock is never given back");
 }
 
 static inline void unlock(struct lock *lock)

@@ -5,7 +5,7 @@
 
 #include "address.h"
 
-enum door { DOOR_CONSOLE, DOOR_MEMORY, DOORS };
+enum door { DOOR_CONSOLE, DOOR_GDB, DOOR_MEMORY, DOORS };
 
 enum slot_state {
     SLOT_FREE,      /* the requester's to fill */
@@ -33,10 +33,11 @@ struct slot {
 
 extern struct slot slots[DOORS];
 
-/* Answer every submitted slot. */
+/* The control CPU's: answer every submitted slot, and for every guest that came back. */
 void requests_poll(void);
 
-/* Every answered request passes here, whatever its door: put a breakpoint on it. */
+/* Every answered request passes here, whatever its door, on the control CPU: put a
+ * breakpoint on it. */
 void request_done(enum door door, const struct request *request);
 
 /* The status as the console writes it ("not-posted"), and what it means. */

@@ -236,10 +236,10 @@ class Guest:
         self.agent.write(f"{_REPORT}.stop", 1)
 
     def where(self) -> str:
-        """Where its CPU was when it last left the guest, for an error."""
+        """Where it last left its CPU: with one to itself, that may be long ago."""
         expression = self.machine.arch.program_counter.format(vm=self.vm, vcpu=0)
         counter = self._firmware.read_int(expression)
-        return f"guest {self.vm} is at {counter:#x}, {self.agent_image.describe(counter)}"
+        return f"guest {self.vm} last left its CPU at {counter:#x}, {self.agent_image.describe(counter)}"
 
 
 @dataclass(frozen=True)

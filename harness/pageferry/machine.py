@@ -86,7 +86,7 @@ class Machine:
         self.arch = arch
         self.kernel = Path(kernel)
         self.ram = ram
-        self._cpus = cpus
+        self.cpus = cpus
         self._icount = icount
         self._qemu = qemu or arch.qemu
         self._extra_args = tuple(extra_args)
@@ -145,7 +145,7 @@ class Machine:
         return [
             *("-S", "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg"),
             *self.arch.machine_args,
-            *("-smp", str(self._cpus), *icount),
+            *("-smp", f"{self.cpus},sockets=1,cores={self.cpus},threads=1", *icount),
             *("-m", f"{self.ram}B", "-object", f"{backend},share=on"),
             *("-machine", "memory-backend=ram"),
             *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),

@@ -26,7 +26,8 @@ struct fxsave {
 struct arch_vcpu {
     struct vmcb *vmcb;
     struct gprs gprs;
-    uint64_t generation; /* of the VM's translations, when this vCPU last flushed */
+    uint64_t flushed;          /* the generation of the VM's translations it last flushed for */
+    volatile uint64_t entered; /* the one it runs with in the guest, 0: it does not run */
     struct fxsave fpu;
 };
 
@@ -40,6 +41,11 @@ static inline uint64_t read_msr(uint32_t msr)
     uint32_t low, high;
     __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
     return (uint64_t)high << 32 | low;
+}
+
+static inline void out16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
 }
 
 static inline void out8(uint16_t port, uint8_t value)
@@ -65,6 +71,12 @@ static inline struct cpuid cpuid(uint32_t leaf)
     return id;
 }
 
-void traps_init(void);      /* interrupt.c: from here on a fault is a panic */
-void interrupts_init(void); /* ... and now the tick and the console */
-void uart_init(void);       /* uart.c */
+struct vcpu;
+
+void svm_init(unsigned cpu);           /* vcpu.c */
+void vcpu_enter(struct vcpu *vcpu);    /* smp.c: say that it will run now, and flush if need be */
+void traps_init(void);                 /* interrupt.c: from here on a fault is a panic */
+void interrupts_init(void);            /* ... and now others can interrupt this CPU */
+void uart_init(void);                  /* uart.c */
+void send_interrupt(uint32_t id, uint32_t command); /* interrupt.c: to the CPU of that APIC id */
+uint32_t apic_id(void);

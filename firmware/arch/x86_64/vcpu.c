@@ -68,6 +68,14 @@ void arch_init(void)
     uart_init();
     traps_init();
     check_ram();
+    memset(io_permissions, 0xff, sizeof io_permissions);
+    memset(msr_permissions, 0xff, sizeof msr_permissions);
+    svm_init(CONTROL_CPU);
+    interrupts_init();
+}
+
+void svm_init(unsigned cpu)
+{
     if (!(cpuid(0x80000001).ecx & CPUID_SVM) || !(cpuid(0x8000000a).edx & CPUID_NESTED_PAGING))
         panic("the CPU has no SVM with nested paging (QEMU: -cpu max)");
     if (!(cpuid(0x80000001).edx & CPUID_NX))
@@ -75,10 +83,7 @@ void arch_init(void)
     if (read_msr(MSR_VM_CR) & VM_CR_SVMDIS)
         panic("SVM is disabled");
     write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SVME | EFER_NXE);
-    write_msr(MSR_HSAVE_PA, hpa_of(host_save[0]).value);
-    memset(io_permissions, 0xff, sizeof io_permissions);
-    memset(msr_permissions, 0xff, sizeof msr_permissions);
-    interrupts_init();
+    write_msr(MSR_HSAVE_PA, hpa_of(host_save[cpu]).value);
 }
 
 static struct vmcb_segment flat(uint16_t selector, uint16_t attributes)
@@ -152,11 +157,10 @@ static enum access access_of(uint64_t info)
 struct exit arch_vcpu_run(struct vcpu *vcpu)
 {
     struct vmcb *vmcb = vcpu->arch.vmcb;
-    bool stale = vcpu->arch.generation != vcpu->vm->generation;
-    vcpu->arch.generation = vcpu->vm->generation;
-    vmcb->control.tlb_control = stale ? TLB_FLUSH_ALL : TLB_KEEP;
     vmcb->save.rax = vcpu->arch.gprs.rax;
+    vcpu_enter(vcpu);
     vmcb_run(hpa_of(vmcb), &vcpu->arch.gprs);
+    vcpu->arch.entered = 0;
     vcpu->arch.gprs.rax = vmcb->save.rax;
 
     struct exit exit = {.kind = EXIT_UNEXPECTED, .reason = vmcb->control.exit_code};
@@ -221,12 +225,4 @@ void arch_vcpu_resume_at(struct vcpu *vcpu, uint64_t address, uint64_t first, ui
     vcpu->arch.vmcb->save.rflags = RFLAGS_FIXED;
     vcpu->arch.gprs.rdi = first;
     vcpu->arch.gprs.rsi = second;
-}
-
-/* Every CPU flushes what is older than the VM's generation before it enters the VM
- * again, and with one CPU no guest runs while the hypervisor does. */
-void arch_invalidate(struct vm *vm, gpa_t page)
-{
-    (void)page;
-    vm->generation++;
 }

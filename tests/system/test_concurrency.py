@@ -1,0 +1,81 @@
+"""Guests on CPUs of their own: they run while pages move, and several doors are used at once."""
+
+import pytest
+
+from pageferry import Testbed
+from pageferry.abi import Command, Operation, Status
+from pageferry.errors import GuestFault
+from pageferry.ownership import Request, apply
+from pageferry.testbed import Door
+
+
+@pytest.fixture
+def cpus() -> int:
+    return 3
+
+
+def test_both_guests_go_round_at_the_same_time(bed: Testbed) -> None:
+    watches = [guest.begin(Command.WATCH, guest.gva(guest.page(0))) for guest in bed.guests]
+    for _ in range(3):
+        for watch in watches:
+            watch.await_rounds(watch.guest.report().rounds + 1000)
+
+
+def test_a_guest_that_reads_a_page_without_end_faults_when_it_is_taken(bed: Testbed) -> None:
+    a, b = bed.guests
+    watch = a.begin(Command.WATCH, a.gva(a.page(0)))
+    watch.await_rounds(1000)
+    bed.remap(a, a.page(0), b, b.window(1))
+    with pytest.raises(GuestFault) as caught:
+        watch.result()
+    assert caught.value.gpa == a.page(0)
+
+
+def test_a_witness_never_sees_what_the_new_owner_writes(bed: Testbed) -> None:
+    a, b = bed.guests
+    for number in range(20):
+        a.store(a.page(number), number)
+        watch = a.begin(Command.WATCH, a.gva(a.page(number), alias=number % 2))
+        watch.await_rounds(1000)
+        bed.remap(a, a.page(number), b, b.window(number))
+        b.store(b.window(number), 0xFEED)
+        with pytest.raises(GuestFault):
+            watch.result()
+        assert a.report().value == number
+
+
+def test_a_borrower_that_reads_without_end_faults_when_the_page_is_reclaimed(
+    bed: Testbed, door: Door
+) -> None:
+    a, b = bed.guests
+    bed.share(a, a.page(0), b, b.window(0))
+    watch = b.begin(Command.WATCH, b.gva(b.window(0)))
+    watch.await_rounds(1000)
+    bed.reclaim(a, a.page(0), door)
+    a.store(a.page(0), 0xFEED)
+    with pytest.raises(GuestFault):
+        watch.result()
+    assert b.report().value != 0xFEED
+
+
+def test_two_doors_that_want_one_page_at_once_get_it_once(bed: Testbed) -> None:
+    a, b = bed.guests
+    model = bed.model()
+    for number in range(40):
+        gpa, by_guest, by_console = a.page(number), b.window(number), b.window(number + 100)
+        work = a.begin(Command.HYPERCALL, Operation.REMAP, gpa, b.vm, by_guest)
+        other = b.begin(Command.HYPERCALL, Operation.SHARE, b.page(number), a.vm, a.window(number))
+        line = f"remap {a.vm} {gpa:#x} {b.vm} {by_console:#x}"
+        pending = bed.machine.console.submit(line)
+        answers = {
+            Request(Operation.REMAP, a.vm, gpa, b.vm, by_guest): Status(work.result().value),
+            Request(Operation.REMAP, a.vm, gpa, b.vm, by_console): pending.result().status,
+            Request(Operation.SHARE, b.vm, b.page(number), a.vm, a.window(number)): Status(
+                other.result().value
+            ),
+        }
+        assert sorted(answers.values()) == [Status.OK, Status.OK, Status.NOT_MAPPED]
+        for request, status in answers.items():
+            if status is Status.OK:
+                model = apply(model, request).state
+    assert bed.disagreements(model) == []
