@@ -10,40 +10,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .errors import GuestFault, GuestReport, GuestStopped, HarnessError, RequestRefused
+    from .abi import Command, Status
+    from .errors import (
+        GuestException,
+        GuestFault,
+        GuestReport,
+        GuestStopped,
+        HarnessError,
+        RequestRefused,
+        WaitTimeout,
+    )
     from .image import Image
     from .machine import Machine
     from .observe import Observers
     from .testbed import Door, Testbed
-    from .verdict import Verdict, judge
+    from .verdict import Judgement, Verdict, judge
 
 __all__ = [
+    "Command",
     "Door",
+    "GuestException",
     "GuestFault",
     "GuestReport",
     "GuestStopped",
     "HarnessError",
     "Image",
+    "Judgement",
     "Machine",
     "Observers",
     "RequestRefused",
+    "Status",
     "Testbed",
     "Verdict",
+    "WaitTimeout",
     "judge",
 ]
 
 _HOMES = {
+    "Command": "abi",
     "Door": "testbed",
+    "GuestException": "errors",
     "GuestFault": "errors",
     "GuestReport": "errors",
     "GuestStopped": "errors",
     "HarnessError": "errors",
     "Image": "image",
+    "Judgement": "verdict",
     "Machine": "machine",
     "Observers": "observe",
     "RequestRefused": "errors",
+    "Status": "abi",
     "Testbed": "testbed",
     "Verdict": "verdict",
+    "WaitTimeout": "errors",
     "judge": "verdict",
 }
 

@@ -27,9 +27,9 @@ NO_RAM = b"not RAM"
 """In place of the bytes of a page whose entry leads to no RAM."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Census:
-    """One moment's account. Compare two with `changes`."""
+    """One moment's account. Two are compared with `changes`, not with ==."""
 
     tables: Mapping[tuple[int, HPA], bytes]
     records: bytes
@@ -41,7 +41,8 @@ class Census:
     def changes(self, later: Census, scratch: Iterable[tuple[int, GPA]] = ()) -> list[str]:
         """What is different later, a line each; empty if nothing is.
 
-        scratch  (vm, page) whose bytes may differ: where an agent keeps its own things
+        scratch  (vm, page) whose bytes may differ. A guest that is asked to do something
+                 writes pages of its own: `Testbed.agents_pages`
         """
         ignored = set(scratch)
         found: list[str] = []

@@ -8,14 +8,15 @@
       ChannelClosed                      console, monitor or debugger hung up
       ProtocolError                      bytes on a wire that mean nothing
       MonitorError                       QMP answered with an error
+      DebuggerError                      gdb answered with an error, or is gone
       FirmwarePanic(line)                the hypervisor gave up
       MachineReset                       the machine started again, unasked
       ImageError                         not an ELF of ours, or no such symbol
       MemoryUnreadable(address, length)  physical memory that is not there
     GuestReport                          the system answered; a test may expect one
       RequestRefused(status, text)       the hypervisor said no, by name
-      GuestFault(gpa, access)            the guest touched what stage 2 denies it
-      GuestException(gva, vector)        the guest's own CPU exception
+      GuestFault(vm, gpa, access)        the guest touched what stage 2 denies it
+      GuestException(vm, gva, vector)    the guest's own CPU exception
       GuestStopped(vm, reason)           the guest cannot go on
 
 Whoever waits gives `awaited` and `seen`, so that the message says what was
@@ -118,6 +119,10 @@ class MonitorError(HarnessError):
     """The monitor refused a command; `ended` has the command and its answer."""
 
 
+class DebuggerError(HarnessError):
+    """gdb refused a command, cannot be started, or ended; `ended` says which."""
+
+
 class FirmwarePanic(HarnessError):
     """The hypervisor panicked; `line` is its own last word, as sent."""
 
@@ -158,21 +163,33 @@ class RequestRefused(GuestReport):
 
 
 class GuestFault(GuestReport):
-    """A stage-2 fault: the guest touched `gpa` with an `access` it does not have."""
+    """A stage-2 fault: VM `vm` touched `gpa` with an `access` it does not have.
 
-    def __init__(self, gpa: GPA, access: Access) -> None:
-        super().__init__(f"the guest faulted at GPA {gpa:#x} on {access.name or access:}")
+    `doing` is what its agent was asked, "" when it was not asked anything.
+    """
+
+    def __init__(self, vm: int, gpa: GPA, access: Access, doing: str = "") -> None:
+        what = f" ({doing})" if doing else ""
+        super().__init__(f"guest {vm} faulted at GPA {gpa:#x} on {access.name or access:}{what}")
+        self.vm = vm
         self.gpa = gpa
         self.access = access
+        self.doing = doing
 
 
 class GuestException(GuestReport):
-    """An exception of the guest's own CPU: `vector` at `gva`."""
+    """An exception of VM `vm`'s own CPU: `vector`, with `gva` as the address it reports.
 
-    def __init__(self, gva: GVA, vector: int) -> None:
-        super().__init__(f"the guest took exception {vector} at GVA {gva:#x}")
+    Only a page fault says an address there; `doing` as in GuestFault.
+    """
+
+    def __init__(self, vm: int, gva: GVA, vector: int, doing: str = "") -> None:
+        what = f" ({doing})" if doing else ""
+        super().__init__(f"guest {vm} took exception {vector} at GVA {gva:#x}{what}")
+        self.vm = vm
         self.gva = gva
         self.vector = vector
+        self.doing = doing
 
 
 class GuestStopped(GuestReport):

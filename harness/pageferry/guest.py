@@ -37,8 +37,18 @@ FNV_PRIME = 0x0000_0100_0000_01B3
 POLL = 0.001
 """Seconds between looks at a word that a guest writes: memory announces nothing."""
 
+ALIASES = (0, 1)
+"""A guest maps every page twice."""
+
 _WORD = 1 << 64
 _REPORT = "report"
+
+
+def word(value: int) -> int:
+    """`value`, if a register can hold it; ValueError otherwise."""
+    if not 0 <= value < _WORD:
+        raise ValueError(f"{value:#x} does not fit into 64 bits")
+    return int(value)
 
 
 def checksum(page: bytes) -> int:
@@ -92,15 +102,18 @@ class Guest:
     # Where things are
 
     def page(self, number: int) -> GPA:
-        """A page of its RAM that is free to be given away, counted from 0."""
-        return GPA(GuestMap.PAGES + number * PAGE_SIZE)
+        """A page of its RAM that is free to be given away, counted from 0. ValueError."""
+        end = GuestMap.RAM + GuestMap.RAM_SIZE
+        return GPA(GuestMap.PAGES + PAGE_SIZE * _within(number, end - GuestMap.PAGES))
 
     def window(self, number: int) -> GPA:
-        """A page of its window, where pages are received, counted from 0."""
-        return GPA(GuestMap.WINDOW + number * PAGE_SIZE)
+        """A page of its window, where pages are received, counted from 0. ValueError."""
+        return GPA(GuestMap.WINDOW + PAGE_SIZE * _within(number, GuestMap.WINDOW_SIZE))
 
     def gva(self, gpa: GPA, alias: int = 0) -> GVA:
         """Where its program sees the page: at either of two addresses (alias 0 or 1)."""
+        if alias not in ALIASES:
+            raise ValueError(f"there is no alias {alias}: a page has {len(ALIASES)}, 0 and 1")
         return GVA(gpa + alias * GuestMap.ALIAS)
 
     @property
@@ -138,7 +151,7 @@ class Guest:
         """The page's bytes in physical memory. GuestFault if stage 2 maps none."""
         frame = self.stage2(gpa).output
         if frame is None:
-            raise GuestFault(gpa, Access.READ)
+            raise GuestFault(self.vm, gpa, Access.READ, "its table has no such page")
         return self.machine.memory.read(frame, PAGE_SIZE)
 
     def _own_hpa(self, gva: int) -> HPA:
@@ -219,7 +232,7 @@ class Guest:
     def begin(self, command: int, *arguments: int) -> Work:
         """Give the agent work and do not wait for it. Its report counts from here on."""
         nonce = secrets.randbits(62) + 1
-        words = " ".join(f"{value % _WORD:#x}" for value in (command, *arguments))
+        words = " ".join(f"{word(value):#x}" for value in (command, *arguments))
         pending = self.machine.console.submit(f"ask {self.vm} {nonce:#x} {words}")
         return Work(self, nonce, _describe(command, arguments), pending)
 
@@ -277,12 +290,18 @@ class Work:
         if report.nonce != self.nonce:
             raise ProtocolError(f"guest {vm} came back from {self.what} without an answer")
         if report.outcome is Outcome.FAULT:
-            raise GuestFault(GPA(report.address), Access(report.detail))
+            raise GuestFault(vm, GPA(report.address), Access(report.detail), self.what)
         if report.outcome is Outcome.EXCEPTION:
-            raise GuestException(GVA(report.address), report.detail)
+            raise GuestException(vm, GVA(report.address), report.detail, self.what)
         if report.outcome is not Outcome.DONE:
             raise ProtocolError(f"guest {vm} says {report.outcome.name} to {self.what}")
         return report
+
+
+def _within(number: int, size: int) -> int:
+    if 0 <= number < size // PAGE_SIZE:
+        return number
+    raise ValueError(f"there is no page {number}: they are 0 to {size // PAGE_SIZE - 1}")
 
 
 def _describe(command: int, arguments: Iterable[int]) -> str:

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 from .abi import Operation
 from .address import GPA, HPA, PAGE_SIZE
 from .errors import GuestFault
-from .guest import Guest, checksum
+from .guest import ALIASES, Guest, checksum
 from .verdict import Access, End, Place, Scene, Sight
 
 if TYPE_CHECKING:
     from .testbed import Testbed
 
-ALIASES = (0, 1)
 _ELSEWHERE = "a store that did not reach the frame"
 
 
@@ -42,7 +41,11 @@ class Look:
 
 
 class Observers:
-    """Two ends of one possible hand-over. Takes the look before when it is made."""
+    """Two ends of one possible hand-over. Takes the look before when it is made.
+
+    To look is to try: the guests read and write the page (and put back what was there),
+    and a source that has lost it asks to have it back. After a lend it has it then.
+    """
 
     def __init__(self, bed: Testbed, source: Guest, gpa: GPA, target: Guest, to: GPA) -> None:
         self._bed = bed

@@ -19,10 +19,10 @@ from typing import Any, Self
 
 from . import arch as architectures
 from . import census, holdings, ownership
-from .abi import Operation, Status
-from .address import GPA, HPA
-from .errors import NotReady, RequestRefused, WaitTimeout
-from .guest import Guest
+from .abi import GuestMap, Operation, Status
+from .address import GPA, HPA, PAGE_SIZE
+from .errors import ImageError, NotReady, RequestRefused, WaitTimeout
+from .guest import Guest, word
 from .image import Image
 from .machine import Machine
 from .paging import Rights, table_frames
@@ -45,8 +45,8 @@ class Answer:
     """What the hypervisor said to an operation: the weakest of the witnesses.
 
     frame         the frame it named; None by the guest's door, which is not told
-    instructions  by the guest's own counter around the hypercall; None elsewhere. It
-                  counts instructions only in a machine with `icount`
+    instructions  by the guest's own counter around the hypercall; None by another door,
+                  and in a machine without `icount`, where it counts time
     """
 
     status: Status
@@ -83,14 +83,25 @@ class Testbed:
         Raises NotReady, and whatever ends the wait before: QemuDied, FirmwarePanic, ...
         """
         directory = firmware or firmware_directory(arch)
+        if not directory.is_dir():
+            raise ImageError(
+                f"there is no firmware in {directory.absolute()}: run `make firmware` in the "
+                "checkout and start there, or say firmware="
+            )
         with ExitStack() as stack:
             kernel = directory / "hypervisor.elf"
-            booted = stack.enter_context(Machine(architectures.get(arch), kernel, **machine))
-            bed = cls(booted, Image.load(directory / "agent.elf"))
-            booted.cont()
-            bed._await_ready()
-            booted.snapshot(READY)
+            started = stack.enter_context(Machine(architectures.get(arch), kernel, **machine))
+            bed = cls.boot(started, directory / "agent.elf")
             bed._stack = stack.pop_all()
+        return bed
+
+    @classmethod
+    def boot(cls, machine: Machine, agent: Path) -> Self:
+        """The same on a machine that was started with the hypervisor and remains its owner's."""
+        bed = cls(machine, Image.load(agent))
+        machine.cont()
+        bed._await_ready()
+        machine.snapshot(READY)
         return bed
 
     def _await_ready(self) -> None:
@@ -158,11 +169,13 @@ class Testbed:
 
         ValueError for a number that has no name, by the console's door: it takes names.
         """
+        door = Door(door)  # ValueError for what is none, instead of another way in
         if door is Door.GUEST:
             status, report = source.hypercall(operation, *arguments)
-            return Answer(status, instructions=report.instructions)
+            counted = report.instructions if self.machine.icount else None
+            return Answer(status, instructions=counted)
         name = Operation(operation).name.lower()
-        words = " ".join(f"{argument:#x}" for argument in arguments)
+        words = " ".join(f"{word(argument):#x}" for argument in arguments)
         reply = self.machine.console.request(f"{name} {source.vm} {words}")
         frame = reply.fields.get("frame")
         return Answer(reply.status, reply.text, HPA(int(frame, 16)) if frame else None)
@@ -182,6 +195,11 @@ class Testbed:
     def disagreements(self, model: holdings.State) -> list[ownership.Disagreement]:
         """How the tables differ from what the model says; empty if they do not."""
         return ownership.disagreements(model, self.observed())
+
+    def agents_pages(self) -> list[tuple[int, GPA]]:
+        """(vm, page) of what the agents need for themselves: see `Census.changes`."""
+        pages = range(GuestMap.RAM, GuestMap.PAGES, PAGE_SIZE)
+        return [(guest.vm, GPA(page)) for guest in self.guests for page in pages]
 
     def census(self) -> census.Census:
         """All that a refused operation must leave as it was."""

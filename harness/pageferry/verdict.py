@@ -43,7 +43,7 @@ part of a pattern, but a change of them is a change.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from .address import GPA, HPA
@@ -157,13 +157,41 @@ class Scene:
     strangers_after: frozenset[Place] = frozenset()
     returned: bool | None = None
 
+    def __str__(self) -> str:
+        """A line for each end and moment, with what each witness saw."""
+        lines = [_COLUMNS.format("", "table's frame", "table", "guest", "guest read", "frame has")]
+        for name, end in _ends(self):
+            for when, sight in (("before", end.before), ("after", end.after)):
+                lines.append(_line(f"{name} {when}", sight))
+        return "\n".join(lines)
+
+
+_COLUMNS = "    {:14}{:15}{:12}{:12}{:18}{}"
+
+
+def _line(name: str, sight: Sight) -> str:
+    frame = "none" if sight.frame is None else f"{sight.frame:#x}"
+    granted, access = sight.granted.value, sight.access.value
+    return _COLUMNS.format(name, frame, granted, access, sight.seen or "-", sight.stored or "-")
+
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict, and in sentences why; the first reasons are the verdict's own."""
+    """The verdict, in sentences why (the first are its own), and what it was made from."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
+    scene: Scene = field(compare=False)
+
+    def __str__(self) -> str:
+        because = "".join(f"\n    {reason}" for reason in self.reasons)
+        return f"the verdict is {self.verdict.value}, because{because}\n{self.scene}"
+
+    def require(self, verdict: Verdict) -> None:
+        """AssertionError, with all that each witness saw, if the verdict is another."""
+        __tracebackhide__ = True
+        if self.verdict is not verdict:
+            raise AssertionError(f"expected {verdict.value}; {self}")
 
 
 _RANK = {Access.FAULT: 0, Access.READ_ONLY: 1, Access.READ_WRITE: 2}
@@ -172,12 +200,12 @@ _RANK = {Access.FAULT: 0, Access.READ_ONLY: 1, Access.READ_WRITE: 2}
 def judge(scene: Scene) -> Judgement:
     """The one verdict of `scene`. Never raises."""
     if _unchanged(scene):
-        return Judgement(Verdict.UNCHANGED, ("nothing differs from before",))
+        return Judgement(Verdict.UNCHANGED, ("nothing differs from before",), scene)
     faults = [(verdict, reason) for verdict, rule in _FAULTS for reason in rule(scene)]
     if faults:
-        return Judgement(faults[0][0], tuple(reason for _, reason in faults))
+        return Judgement(faults[0][0], tuple(reason for _, reason in faults), scene)
     verdict = _pattern(scene)
-    return Judgement(verdict, _account(scene))
+    return Judgement(verdict, _account(scene), scene)
 
 
 def _unchanged(scene: Scene) -> bool:

@@ -25,14 +25,13 @@ def test_each_mechanism_is_judged_to_be_what_it_is(
     a.fill(a.page(0), SEED)
     observers = Observers(bed, a, a.page(0), b, b.window(0))
     bed.request(operation, a, a.page(0), b.vm, b.window(0), door=door)
-    judgement = judge(observers.conclude())
-    assert judgement.verdict is MECHANISMS[operation], judgement.reasons
+    judge(observers.conclude()).require(MECHANISMS[operation])
 
 
 def test_nothing_at_all_is_judged_to_be_unchanged(bed: Testbed) -> None:
     a, b = bed.guests
     observers = Observers(bed, a, a.page(0), b, b.window(0))
-    assert judge(observers.conclude()).verdict is Verdict.UNCHANGED
+    judge(observers.conclude()).require(Verdict.UNCHANGED)
 
 
 def test_a_share_that_was_ended_is_judged_to_be_unchanged(bed: Testbed, door: Door) -> None:
@@ -41,7 +40,7 @@ def test_a_share_that_was_ended_is_judged_to_be_unchanged(bed: Testbed, door: Do
     observers = Observers(bed, a, a.page(0), b, b.window(0))
     bed.share(a, a.page(0), b, b.window(0), door)
     bed.relinquish(b, b.window(0), door)
-    assert judge(observers.conclude()).verdict is Verdict.UNCHANGED
+    judge(observers.conclude()).require(Verdict.UNCHANGED)
 
 
 @pytest.mark.parametrize("alias", [0, 1])

@@ -7,7 +7,7 @@ import pytest
 
 from pageferry import Testbed
 from pageferry.abi import GuestMap, Operation, Status
-from pageferry.address import GPA, HPA, PAGE_SIZE
+from pageferry.address import HPA, PAGE_SIZE
 from pageferry.paging import walk
 from pageferry.testbed import Door
 
@@ -123,19 +123,14 @@ def each(cases: list[Case]) -> list[object]:
     ]
 
 
-def scratch(bed: Testbed) -> list[tuple[int, GPA]]:
-    """Where the agents keep their own things: below the pages that tests give away."""
-    pages = range(GuestMap.RAM, GuestMap.PAGES, PAGE_SIZE)
-    return [(guest.vm, GPA(page)) for guest in bed.guests for page in pages]
-
-
 def refused_without_a_trace(
     bed: Testbed, door: Door, status: Status, operation: int, *arguments: int
 ) -> None:
     before = bed.census()
     answer = bed.request(operation, bed.guests[0], *arguments, door=door)
     assert answer.status is status
-    assert before.changes(bed.census(), scratch(bed) if door is Door.GUEST else ()) == []
+    scratch = bed.agents_pages() if door is Door.GUEST else ()
+    assert before.changes(bed.census(), scratch) == []
 
 
 @pytest.mark.parametrize(("case", "operation"), each(CASES))

@@ -18,14 +18,15 @@ EXAMPLES: list[Exception] = [
     errors.ChannelClosed("the console closed", "a line"),
     errors.ProtocolError("'<< 1' is no message"),
     errors.MonitorError("stop: not now"),
+    errors.DebuggerError("gdb was killed by signal 9", "the debugger's answer"),
     errors.FirmwarePanic("! panic main.c:7 cpu=0 exit=0x81 out of luck", "an answer"),
     errors.MachineReset("the machine was reset", seen=["# boot"]),
     errors.ImageError("a.out is no ELF"),
     errors.MemoryUnreadable(HPA(0x5000), length=8, why="RAM is 0x0 to 0x4000"),
     errors.GuestReport("it said no"),
     errors.RequestRefused(Status.NOT_POSTED, "0x61000000 is not posted"),
-    errors.GuestFault(GPA(0x6010_0000), Access.WRITE),
-    errors.GuestException(GVA(0xA000_0000), vector=14),
+    errors.GuestFault(1, GPA(0x6010_0000), Access.WRITE, "store"),
+    errors.GuestException(2, GVA(0xA000_0000), vector=14),
     errors.GuestStopped(vm=2, reason="triple fault"),
 ]
 
@@ -117,5 +118,5 @@ def test_a_refusal_is_told_by_the_name_on_the_console() -> None:
 
 
 def test_a_fault_names_the_address_and_the_access() -> None:
-    fault = errors.GuestFault(GPA(0x6010_0000), Access.WRITE)
-    assert str(fault) == "the guest faulted at GPA 0x60100000 on WRITE"
+    fault = errors.GuestFault(1, GPA(0x6010_0000), Access.WRITE, "store 0x60100000")
+    assert str(fault) == "guest 1 faulted at GPA 0x60100000 on WRITE (store 0x60100000)"

@@ -11,17 +11,22 @@ import pageferry
 
 FACE = Path(pageferry.__file__)
 PUBLIC = [
+    "Command",
     "Door",
+    "GuestException",
     "GuestFault",
     "GuestReport",
     "GuestStopped",
     "HarnessError",
     "Image",
+    "Judgement",
     "Machine",
     "Observers",
     "RequestRefused",
+    "Status",
     "Testbed",
     "Verdict",
+    "WaitTimeout",
     "judge",
 ]
 

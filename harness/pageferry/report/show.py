@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,30 @@ from rich.text import Text
 
 from ..address import HPA, PAGE_SIZE
 from ..verdict import Access, End, Scene
-from .mechanisms import Result, Shown
+from .mechanisms import ROUNDS, Result, Shown
 
 RUNS = {
-    "observed": "1 CPU",
-    "counted": "1 CPU, -icount shift=0: the guest's own counter around its hypercall",
+    "observed": "1 CPU, each mechanism from the same snapshot",
+    "counted": "1 CPU, -icount shift=0: by the guest's door and its own counter around the "
+    f"hypercall, the median of {ROUNDS} pages whose tables exist",
 }
 """Every figure names one of these runs."""
 
-EXPLANATION = """
+EXPLANATION = f"""
 access        by the guest itself, at both of its virtual addresses of the page
 frame, entry  stage 2, walked in physical memory from outside
 bytes         of the source's frame before and the target's after, read from RAM
-instructions  by the guest's own counter around its hypercall, in a second run
-              under icount; a count of instructions is no time on hardware"""
+instructions  by the guest's own counter around a hypercall, in a second run under
+              icount: the median of {ROUNDS} more pages, whose tables exist by then.
+              A count of instructions is no time on hardware."""
 
 _WEB_FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 """What a picture has no need to fetch."""
 
-_SHORT = {Access.READ_WRITE: "rw", Access.READ_ONLY: "read-only", Access.FAULT: "fault"}
+_SHORT = {Access.READ_WRITE: "rw", Access.READ_ONLY: "ro", Access.FAULT: "fault"}
+
+_WIDTH = 76
+"""Columns that three mechanisms side by side need."""
 
 
 def _hex(value: int | None) -> str | None:
@@ -56,6 +61,7 @@ def _mechanism(shown: Shown) -> dict[str, Any]:
     return {
         "verdict": shown.judgement.verdict.value,
         "expected": shown.expected,
+        "frames_used": len(_frames(shown.scene)),
         "reasons": list(shown.judgement.reasons),
         "asked": shown.asked,
         "door": shown.door.value,
@@ -64,6 +70,7 @@ def _mechanism(shown: Shown) -> dict[str, Any]:
         "target": _end(shown, shown.scene.target, 1),
         "source_got_it_back": shown.scene.returned,
         "bytes_equal": shown.bytes_equal == PAGE_SIZE,
+        "bytes_compared": PAGE_SIZE,
         "instructions": shown.instructions,
         "instructions_from": "counted",
     }
@@ -82,13 +89,13 @@ def _end(shown: Shown, end: End, index: int) -> dict[str, Any]:
     }
 
 
-def as_table(result: Result) -> Table:
-    """The mechanisms side by side; every row names one observer or one run."""
+def as_table(shown: Sequence[Shown]) -> Table:
+    """Mechanisms side by side; every row names one observer or one run."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("", style="dim", no_wrap=True)
-    for each in result.shown:
+    for each in shown:
         table.add_column(each.name, no_wrap=True)
-    for rows in zip(*(_rows(each) for each in result.shown), strict=True):
+    for rows in zip(*(_rows(each) for each in shown), strict=True):
         table.add_row(rows[0][0], *(cell for _, cell in rows))
     return table
 
@@ -114,7 +121,7 @@ def _rows(shown: Shown) -> Iterator[tuple[str, str | Text]]:
 
 
 def _change(before: Access, after: Access) -> str:
-    return before.value if before is after else f"{_SHORT[before]} -> {_SHORT[after]}"
+    return _SHORT[before] if before is after else f"{_SHORT[before]} -> {_SHORT[after]}"
 
 
 def _frames(scene: Scene) -> set[HPA]:
@@ -126,7 +133,12 @@ def print_result(result: Result, console: Console) -> None:
     """Table, what the figures are, and for each unexpected verdict its reasons."""
     show = partial(console.print, highlight=False, soft_wrap=True)
     show(f"Pageferry on {result.arch}, QEMU {result.qemu_version}\n")
-    console.print(as_table(result))
+    together = [result.shown] if console.width >= _WIDTH else [[each] for each in result.shown]
+    for shown in together:
+        console.print(as_table(shown), width=max(console.width, _WIDTH // 2))
+        show("")
+    met = sum(each.expected for each in result.shown)
+    show(f"{met} of {len(result.shown)} are what was asked for.", style="bold")
     show(EXPLANATION, style="dim")
     for each in result.shown:
         if not each.expected:
@@ -138,7 +150,7 @@ def print_result(result: Result, console: Console) -> None:
 def draw(result: Result, path: Path) -> None:
     """What `print_result` prints in a terminal of 80 columns, as an SVG picture."""
     with Path(os.devnull).open("w") as nowhere:
-        console = Console(record=True, width=80, file=nowhere, force_terminal=True)
+        console = Console(record=True, width=84, file=nowhere, force_terminal=True)
         print_result(result, console)
     picture = console.export_svg(title="make run")
     path.write_text(_WEB_FONT.sub("", picture))
