@@ -1,4 +1,4 @@
-"""The command line: `pageferry run`, `pageferry doctor`.
+"""The command line: `pageferry run`, `pageferry console`, `pageferry doctor`.
 
 Exit status: 0 as hoped, 1 something is not as it should be, 2 the bench failed or the
 command line was wrong.
@@ -101,6 +101,23 @@ def run(
         show.print_result(result, Console())
         click.echo(f"written to {path}")
     sys.exit(0 if result.ok else UNEXPECTED)
+
+
+@main.command()
+@arch_option
+@click.option("--cpus", type=click.IntRange(1, 4), default=1, show_default=True)
+@click.option("--qemu", help="The emulator to run instead of the architecture's own.")
+def console(arch: str, cpus: int, qemu: str | None) -> None:
+    """Boot the machine and type on its console, for example "1 help"; Ctrl-D ends it."""
+    from .report import console as console_report
+    from .testbed import firmware_directory
+
+    try:
+        kernel = firmware_directory(arch) / "hypervisor.elf"
+        console_report.run(arch, kernel, cpus=cpus, qemu=qemu)
+    except HarnessError as error:
+        click.echo(f"pageferry console: {type(error).__name__}: {error}", err=True)
+        sys.exit(FAILED)
 
 
 @contextmanager
