@@ -87,7 +87,7 @@ class Machine:
         self.kernel = Path(kernel)
         self.ram = ram
         self.cpus = cpus
-        self._icount = icount
+        self.icount = icount
         self._qemu = qemu or arch.qemu
         self._extra_args = tuple(extra_args)
         self._console_log = console_log
@@ -141,7 +141,7 @@ class Machine:
 
     def _arguments(self, ram: int) -> list[str]:
         backend = f"memory-backend-file,id=ram,size={self.ram},mem-path=/proc/self/fd/{ram}"
-        icount = ["-icount", "shift=0,sleep=off"] if self._icount else []
+        icount = ["-icount", "shift=0,sleep=off"] if self.icount else []
         return [
             *("-S", "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg"),
             *self.arch.machine_args,
