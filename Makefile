@@ -2,13 +2,16 @@
 #
 #   make run ARCH=x86_64     the architecture: any folder of firmware/arch
 #   make test PYTEST_ARGS=…  other arguments to pytest
+#   make LLVM=0 firmware     built by gcc and GNU ld; with CROSS_COMPILE=x86_64-linux-gnu-
+#                            in front of their names
 #   make V=1 firmware        show the commands
 
 ARCH ?= x86_64
+LLVM ?= 1
 # Not ?=: make's own CC is `cc`, and an exported CC is the host's compiler.
 # `make CC=clang-15` still overrides.
-CC := clang
-LD := ld.lld
+CC := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)gcc,clang)
+LD := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)ld,ld.lld)
 PYTEST_ARGS ?= -n 2
 
 ARCHS := $(patsubst firmware/arch/%/arch.mk,%,$(wildcard firmware/arch/*/arch.mk))
@@ -22,7 +25,7 @@ endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 
-.PHONY: help run test lint format setup firmware doctor clean FORCE
+.PHONY: help run console debug test lint format setup firmware doctor clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,9 +37,21 @@ run: setup ## boot two guests and show remap, share and copy side by side
 	@$(MAKE) firmware
 	@.venv/bin/pageferry run --arch $(ARCH)
 
+console: setup ## boot, and type on the hypervisor's console
+	@$(MAKE) firmware
+	@.venv/bin/pageferry console --arch $(ARCH)
+
+debug: setup ## start QEMU stopped, and gdb in front of it that knows `hv guests` and more
+	@$(MAKE) firmware
+	@.venv/bin/pageferry debug --arch $(ARCH)
+
 test: setup ## everything that CI checks: lint, types, unit and system tests
 	@$(MAKE) firmware lint
-	@.venv/bin/pytest --arch $(ARCH) $(PYTEST_ARGS)
+	@.venv/bin/pytest --pageferry-arch $(ARCH) $(PYTEST_ARGS)
+
+bench: setup ## what the harness costs, beside its goals; also as build/bench/ARCH.json
+	@$(MAKE) firmware
+	@.venv/bin/pageferry bench --arch $(ARCH)
 
 lint: setup ## style and types only
 	@.venv/bin/ruff check --quiet
@@ -48,10 +63,11 @@ format: setup ## apply the formatter and the linter's safe fixes
 	@.venv/bin/ruff check --fix
 
 setup: ## install missing packages and make .venv; `run` and `test` begin with it
-	@scripts/setup $(ARCH)
+	@scripts/setup $(ARCH) --compiler $(CC) --linker $(LD)
 
 doctor: ## what is installed, what is missing and which package has it
-	@PYTHONPATH=harness python3 -m pageferry.report.doctor --arch $(ARCH) $(if $(JSON),--json)
+	@PYTHONPATH=harness python3 -m pageferry.report.doctor --arch $(ARCH) \
+		--compiler $(CC) --linker $(LD) $(if $(JSON),--json)
 
 clean: ## remove what was built (.venv stays)
 	$(Q)rm -rf build
@@ -69,8 +85,16 @@ AGENT_LD := firmware/guest/agent.ld
 
 include $(ARCH_DIR)/arch.mk
 
-CFLAGS := --target=$(ARCH_TARGET) -std=c17 -ffreestanding -nostdlibinc -fno-pic -fno-common \
-          -fno-stack-protector -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
+# What the two compilers call differently: the target, and "no headers but your own".
+# gcc would turn the loop of a memset into a call of memset.
+ifeq ($(LLVM),0)
+CC_FLAGS = -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
+           -fno-tree-loop-distribute-patterns
+else
+CC_FLAGS = --target=$(ARCH_TARGET) -nostdlibinc -flto
+endif
+CFLAGS := $(CC_FLAGS) -std=c17 -ffreestanding -fno-pic -fno-common \
+          -fno-stack-protector -fomit-frame-pointer -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
           -Ifirmware/include $(ARCH_CFLAGS)
 LDFLAGS := -static --fatal-warnings --build-id=none -z noexecstack $(ARCH_LDFLAGS)
 

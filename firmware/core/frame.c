@@ -14,12 +14,6 @@ void frames_init(hpa_t first)
         pool[i].kind = FRAME_FREE;
 }
 
-struct frame *frame_at(hpa_t address)
-{
-    uint64_t offset = address.value - RAM_BASE;
-    return offset < RAM_SIZE ? &frames[offset / PAGE_SIZE] : NULL;
-}
-
 static hpa_t address_of(const struct frame *frame)
 {
     return hpa(RAM_BASE + (uint64_t)(frame - frames) * PAGE_SIZE);

@@ -90,19 +90,11 @@ void requests_poll(void)
             serve(door, &slots[door]);
 }
 
-static void answer_on_console(const struct request *request)
-{
-    console_print("< %lu %s", request->sequence, status_name(request->status));
-    if (request->frame.value)
-        console_print(" frame=0x%lx", request->frame.value);
-    console_print(*request->text ? " %s\n" : "%s\n", request->text);
-}
-
 void request_done(enum door door, const struct request *request)
 {
     struct slot *slot = &slots[door];
     if (door == DOOR_CONSOLE) {
-        answer_on_console(request);
+        console_done(request);
         return;
     }
     slot->request.status = request->status;

@@ -7,6 +7,12 @@ static pte_t *entry_in(hpa_t table, gpa_t page, unsigned level)
     return (pte_t *)pointer_to(table) + pte_index(page, level);
 }
 
+/* The table walkers of other CPUs read along: one store, after all before it. */
+static void write_entry(pte_t *entry, pte_t value)
+{
+    __atomic_store_n(entry, value, __ATOMIC_RELEASE);
+}
+
 void stage2_find(struct place *place, struct vm *vm, gpa_t page)
 {
     hpa_t table = vm->stage2_root;
@@ -19,11 +25,6 @@ void stage2_find(struct place *place, struct vm *vm, gpa_t page)
             return;
         table = pte_frame(*place->entry);
     }
-}
-
-bool stage2_is_mapped(const struct place *place)
-{
-    return place->level == 0 && pte_is_present(*place->entry);
 }
 
 bool stage2_reserve(struct place *place)
@@ -48,15 +49,15 @@ void stage2_map(struct place *place, hpa_t frame, unsigned rights)
 {
     for (; place->level > 0; place->level--) {
         hpa_t table = place->table[--place->reserved];
-        *place->entry = pte_table(table);
+        write_entry(place->entry, pte_table(table));
         place->entry = entry_in(table, place->page, place->level - 1);
     }
-    *place->entry = pte_leaf(frame, rights);
+    write_entry(place->entry, pte_leaf(frame, rights));
 }
 
 void stage2_unmap(struct place *place)
 {
-    *place->entry = PTE_ABSENT;
+    write_entry(place->entry, PTE_ABSENT);
     arch_invalidate(place->vm, place->page);
 }
 
@@ -64,5 +65,5 @@ void stage2_protect(struct place *place, unsigned rights)
 {
     hpa_t frame = pte_frame(*place->entry);
     stage2_unmap(place);
-    *place->entry = pte_leaf(frame, rights);
+    write_entry(place->entry, pte_leaf(frame, rights));
 }

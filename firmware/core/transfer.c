@@ -15,14 +15,14 @@ struct handover {
     hpa_t frame;          /* that the target gets */
 };
 
-static bool in_ram(gpa_t page)
-{
-    return page.value - GUEST_RAM < GUEST_RAM_SIZE;
-}
-
 static bool in_window(gpa_t page)
 {
     return page.value - GUEST_WINDOW < GUEST_WINDOW_SIZE;
+}
+
+static bool in_guest(gpa_t page)
+{
+    return page.value - GUEST_RAM < GUEST_RAM_SIZE || in_window(page);
 }
 
 static uint64_t *posted_word(struct vm *vm, gpa_t page, uint64_t *bit)
@@ -41,10 +41,6 @@ static bool is_posted(struct vm *vm, gpa_t page)
 /* The page's place and record, if it is a guest's frame that is mapped there. */
 static enum status find_page(struct handover *h, struct vm *vm, gpa_t page)
 {
-    if (!is_page_aligned(page))
-        return STATUS_MISALIGNED;
-    if (!in_ram(page) && !in_window(page))
-        return STATUS_OUT_OF_RANGE;
     stage2_find(&h->source, vm, page);
     if (!stage2_is_mapped(&h->source))
         return STATUS_NOT_MAPPED;
@@ -64,7 +60,7 @@ static enum status check(struct handover *h, struct vm *source, const uint64_t *
         return STATUS_SAME_VM;
     if (!is_page_aligned(page) || !is_page_aligned(to))
         return STATUS_MISALIGNED;
-    if (!in_window(to))
+    if (!in_guest(page) || !in_window(to))
         return STATUS_OUT_OF_RANGE;
     enum status status = find_page(h, source, page);
     if (status != STATUS_OK)
@@ -119,6 +115,10 @@ static enum status copy(struct handover *h)
 /* Both ways to end a share: the owner reclaims, the borrower relinquishes. */
 static enum status end_share(struct handover *h, struct vm *caller, gpa_t page, bool by_owner)
 {
+    if (!is_page_aligned(page))
+        return STATUS_MISALIGNED;
+    if (!in_guest(page))
+        return STATUS_OUT_OF_RANGE;
     enum status status = find_page(h, caller, page);
     if (status != STATUS_OK)
         return status;

@@ -7,11 +7,6 @@ struct vm vms[VM_COUNT + 1];
 extern const char agent_image[], agent_image_end[];
 extern const char hypervisor_end[];
 
-struct vm *vm_by_id(uint64_t id)
-{
-    return id >= 1 && id <= VM_COUNT ? &vms[id] : NULL;
-}
-
 /* Give the VM its RAM, page by page, with the agent at its start. */
 static void vm_init(struct vm *vm, unsigned id, hpa_t ram)
 {

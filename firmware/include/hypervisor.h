@@ -35,7 +35,13 @@ struct frame {
 extern struct frame frames[RAM_SIZE / PAGE_SIZE];
 
 void frames_init(hpa_t pool);
-struct frame *frame_at(hpa_t address);             /* NULL: not RAM */
+/* The record of the frame an address lies in; NULL: it is not RAM. */
+static inline struct frame *frame_at(hpa_t address)
+{
+    uint64_t offset = address.value - RAM_BASE;
+    return offset < RAM_SIZE ? &frames[offset / PAGE_SIZE] : NULL;
+}
+
 bool frame_take(enum frame_kind kind, unsigned owner, hpa_t *address); /* zeroed; false: none is free */
 void frame_release(hpa_t address);
 
@@ -77,11 +83,16 @@ extern struct vm vms[VM_COUNT + 1]; /* by id; 0 is the hypervisor and unused */
 struct cpu;
 
 void vms_init(void);
-struct vm *vm_by_id(uint64_t id);  /* NULL: there is none */
 bool vms_run(struct cpu *cpu);     /* one turn for everyone who can run there; false: nobody has work */
 bool vms_all(enum vcpu_state state);
 unsigned vcpus_on(unsigned cpu);
 void vcpu_stop(struct vcpu *vcpu, const char *reason);
+
+/* NULL: there is none of that id. */
+static inline struct vm *vm_by_id(uint64_t id)
+{
+    return id >= 1 && id <= VM_COUNT ? &vms[id] : NULL;
+}
 
 /* The state is changed under the lock and looked at without it. */
 static inline enum vcpu_state vcpu_state(const struct vcpu *vcpu)
@@ -112,7 +123,12 @@ struct place {
 };
 
 void stage2_find(struct place *place, struct vm *vm, gpa_t page);
-bool stage2_is_mapped(const struct place *place);
+
+static inline bool stage2_is_mapped(const struct place *place)
+{
+    return place->level == 0 && pte_is_present(*place->entry);
+}
+
 bool stage2_reserve(struct place *place); /* false: nothing is taken */
 void stage2_give_back(struct place *place);
 void stage2_map(struct place *place, hpa_t frame, unsigned rights);
@@ -122,10 +138,14 @@ void stage2_protect(struct place *place, unsigned rights); /* break before make 
 /* transfer.c: pages change hands. */
 enum status transfer(struct vm *source, uint64_t operation, const uint64_t *argument, hpa_t *frame);
 
-/* console.c: hand in what was asked for on the console. */
+/* console.c: hand in what was asked for on the console, and answer it there. */
 void console_poll(void);
+void console_done(const struct request *request);
 
-/* print.c */
+/* print.c: a log line or a part of one; a whole answer, with a checksum if that is how
+ * it was asked for. */
+uint32_t checksum(const char *text);
+void console_answer(bool checked, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void panic_at(const char *file, unsigned line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -38,7 +38,7 @@ void requests_poll(void);
 
 /* Every answered request passes here, whatever its door, on the control CPU: put a
  * breakpoint on it. */
-void request_done(enum door door, const struct request *request);
+__attribute__((noinline)) void request_done(enum door door, const struct request *request);
 
 /* The status as the console writes it ("not-posted"), and what it means. */
 const char *status_name(enum status status);

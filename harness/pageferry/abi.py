@@ -82,11 +82,12 @@ class Command(IntEnum):
     JUMP = 5
     HYPERCALL = 6
     WATCH = 7
-    REMEMBER = 8
-    RECALL = 9
-    RESIDUE = 10
-    REST = 11
-    MISBEHAVE = 12
+    COPY = 8
+    REMEMBER = 9
+    RECALL = 10
+    RESIDUE = 11
+    REST = 12
+    MISBEHAVE = 13
 
 
 class Outcome(IntEnum):

@@ -1,10 +1,18 @@
 """Small firmware for one architecture that fails in one way each: firmware/<arch>/*.S."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "firmware"
-LINKER = {"x86_64": "elf_x86_64"}
+EMULATIONS = {"x86_64": "elf_x86_64"}
+
+
+def tools(arch: str) -> tuple[list[str], str]:
+    """What the firmware itself may have been built with: clang and lld, or this machine's gcc."""
+    if shutil.which("clang"):
+        return ["clang", f"--target={arch}-unknown-none-elf"], "ld.lld"
+    return ["gcc"], "ld"
 
 
 def build(arch: str, name: str, folder: Path) -> Path:
@@ -12,9 +20,10 @@ def build(arch: str, name: str, folder: Path) -> Path:
     linked = folder / f"{name}.elf"
     unlinked = folder / f"{name}.o"
     source = SOURCES / arch / f"{name}.S"
-    target = f"--target={arch}-unknown-none-elf"
-    assemble = ["clang", target, "-g", f"-I{source.parent}", "-c"]
-    subprocess.run([*assemble, source, "-o", unlinked], check=True)
-    link = ["ld.lld", "-m", LINKER[arch], "--entry=start", "-Ttext=0x100000"]
+    compiler, linker = tools(arch)
+    subprocess.run(
+        [*compiler, "-g", f"-I{source.parent}", "-c", source, "-o", unlinked], check=True
+    )
+    link = [linker, "-m", EMULATIONS[arch], "--entry=start", "-Ttext=0x100000"]
     subprocess.run([*link, unlinked, "-o", linked], check=True)
     return linked

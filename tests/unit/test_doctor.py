@@ -56,15 +56,46 @@ def test_a_machine_without_a_needed_program_is_not_ready(programs: Path) -> None
     assert not doctor.is_ready(doctor.examine("x86_64"))
 
 
-def test_a_machine_without_the_debugger_is_ready(programs: Path) -> None:
-    (programs / "gdb-multiarch").unlink()
-    assert doctor.is_ready(doctor.examine("x86_64"))
+def test_who_builds_with_gcc_needs_no_clang(programs: Path) -> None:
+    for name in ("clang", "ld.lld"):
+        (programs / name).rename(programs / {"clang": "gcc", "ld.lld": "ld"}[name])
+    assert doctor.is_ready(doctor.examine("x86_64", doctor.Toolchain("gcc", "ld")))
 
 
-def test_the_debugger_is_not_among_the_packages_to_install(programs: Path) -> None:
+@pytest.mark.parametrize(
+    ("tool", "package"),
+    [
+        ("clang", "clang"),
+        ("ld.lld", "lld"),
+        ("clang-15", "clang-15"),
+        ("ld.lld-15", "lld-15"),
+        ("gcc", "gcc"),
+        ("ld", "binutils"),
+        ("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu"),
+        ("riscv64-linux-gnu-ld", "binutils-riscv64-linux-gnu"),
+        ("x86_64-linux-gnu-gcc-12", "gcc-12-x86-64-linux-gnu"),
+        ("s390x-linux-gnu-gcc", "gcc"),
+        ("s390x-linux-gnu-ld", "binutils"),
+    ],
+)
+def test_a_tool_is_in_the_package_that_debian_has_it_in(
+    tool: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "s390x")
+    assert doctor.package_of(tool) == package
+
+
+def test_the_set_up_is_told_what_the_chosen_compiler_needs(
+    programs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doctor.main(["--arch", "x86_64", "--packages", "--compiler", "gcc", "--linker", "ld"])
+    assert capsys.readouterr().out == "gcc binutils\n"
+
+
+def test_the_debugger_is_among_the_packages_to_install(programs: Path) -> None:
     (programs / "gdb-multiarch").unlink()
     (programs / "ld.lld").unlink()
-    assert doctor.packages(doctor.examine("x86_64")) == ["lld"]
+    assert doctor.packages(doctor.examine("x86_64")) == ["lld", "gdb-multiarch"]
 
 
 def test_a_program_that_fails_is_broken_and_no_package_is_its_remedy(programs: Path) -> None:

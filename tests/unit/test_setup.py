@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 REAL = ["awk", "cat", "cksum", "dirname", "env", "flock", "mkdir", "readlink", "rm", "sh", "tail"]
 REAL += ["chmod", "ln", "true"]
-FOUND = ["qemu-system-x86_64", "clang", "ld.lld"]
+FOUND = ["qemu-system-x86_64", "clang", "ld.lld", "gdb-multiarch"]
 
 # Installs like apt-get: a package's programs appear. With $index missing it
 # knows no package, as on a machine whose index was never fetched.
@@ -22,10 +22,11 @@ case "$*" in
 *update) : > "$machine/index" ;;
 *install*) [ -e "$machine/index" ] || exit 100
     for package; do case $package in
-        clang) : > "$machine/bin/clang" ;;
-        lld) : > "$machine/bin/ld.lld" ;;
-    esac; done
-    chmod +x "$machine"/bin/*ld.lld "$machine"/bin/clang ;;
+        clang | gcc) program=$package ;;
+        lld) program=ld.lld ;;
+        binutils) program=ld ;;
+        *) continue ;;
+    esac; : > "$machine/bin/$program"; chmod +x "$machine/bin/$program"; done ;;
 esac
 """
 
@@ -77,10 +78,10 @@ class PretendedMachine:
         program.write_text(f'#!/bin/sh\necho "{name} $*" >> "$machine/calls"\n{script}\n')
         program.chmod(0o755)
 
-    def set_up(self) -> subprocess.CompletedProcess[str]:
+    def set_up(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run the script to its end."""
         return subprocess.run(
-            [self.checkout / "scripts/setup", "x86_64"],
+            [self.checkout / "scripts/setup", "x86_64", *options],
             env={
                 "PATH": str(self.bin),
                 "machine": str(self.root),
@@ -122,6 +123,15 @@ def test_what_is_missing_is_installed_in_one_go_without_recommends(
     assert machine.set_up().returncode == 0
     (call,) = machine.calls("apt-get")
     assert call.endswith("install --no-install-recommends clang lld")
+
+
+def test_the_compiler_that_was_chosen_is_the_one_that_is_installed(
+    machine: PretendedMachine,
+) -> None:
+    machine.lose("clang", "ld.lld")
+    machine.set_up("--compiler", "gcc", "--linker", "ld")
+    (call,) = machine.calls("apt-get")
+    assert call.endswith("install --no-install-recommends gcc binutils")
 
 
 def test_the_index_is_updated_only_where_installing_needs_it(machine: PretendedMachine) -> None:

@@ -249,9 +249,9 @@ pd_2:
     entries pt_ram + PAGE, 4096, RAM_SLOTS
     .fill 512 - RAM_SLOT - RAM_SLOTS, 8, 0
 pt_ram:
-    entries GUEST_RAM + PAGE, 4096, 512 * RAM_SLOTS
+    entries GUEST_RAM + PAGE, 4096, (512 * RAM_SLOTS)
 pt_window:
-    entries GUEST_WINDOW + PAGE, 4096, 512 * WINDOW_SLOTS
+    entries GUEST_WINDOW + PAGE, 4096, (512 * WINDOW_SLOTS)
 
     .section .bss
     .balign 4096

@@ -163,7 +163,9 @@ struct exit arch_vcpu_run(struct vcpu *vcpu)
     vcpu->arch.entered = 0;
     vcpu->arch.gprs.rax = vmcb->save.rax;
 
-    struct exit exit = {.kind = EXIT_UNEXPECTED, .reason = vmcb->control.exit_code};
+    struct exit exit;
+    exit.kind = EXIT_UNEXPECTED;
+    exit.reason = vmcb->control.exit_code;
     switch (exit.reason) {
     case VMEXIT_VMMCALL:
         if (vmcb->save.cpl != 0) {

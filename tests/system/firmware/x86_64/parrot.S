@@ -5,7 +5,7 @@
 //   q  no answer   l  no answer, and loops with interrupts off
 //   n  floods the console with lines                       N  ... with no line ever ending
 //   x  an answer that is none
-    .include "start.inc"
+#include "start.inc"
 
 start:
     mov $stack, %esp

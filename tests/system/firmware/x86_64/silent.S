@@ -1,5 +1,5 @@
 // Gets as far as a first line, and never gets ready.
-    .include "start.inc"
+#include "start.inc"
 
 start:
     mov $stack, %esp
