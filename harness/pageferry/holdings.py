@@ -89,12 +89,14 @@ class State:
     """Everything that should be true. Ids as the firmware counts them: from 1.
 
     protected  frames of the hypervisor and of tables, as far as they are known
+    free       the frames that a copy may be made in, None if that is not known
     copies     how many copies were made: names the next Fresh
     """
 
     vms: Mapping[int, Vm]
     frames: Mapping[Frame, Holding]
     protected: frozenset[HPA] = frozenset()
+    free: frozenset[HPA] | None = None
     copies: int = 0
 
 
@@ -125,7 +127,10 @@ class Outcome:
 
 
 def boot(
-    observed: Observed, posted: Collection[GPA] | None = None, protected: Collection[HPA] = ()
+    observed: Observed,
+    posted: Collection[GPA] | None = None,
+    protected: Collection[HPA] = (),
+    free: Collection[HPA] | None = None,
 ) -> State:
     """The state of a machine whose guests just started, from what they map then.
 
@@ -148,7 +153,7 @@ def boot(
                     f"and by VM {vm} at {gpa:#x}"
                 )
             frames[frame] = Holding(vm)
-    return State(vms, frames, frozenset(protected))
+    return State(vms, frames, frozenset(protected), None if free is None else frozenset(free))
 
 
 def range_pages(gpa: GPA, pages: int) -> frozenset[GPA]:
@@ -168,12 +173,12 @@ def put(state: State, vm: int, gpa: GPA, page: Page | None) -> State:
 def bind(state: State, observed: Observed) -> State:
     """The state with the copies' frames filled in where they can be seen.
 
-    A frame that somebody had already, or that is protected, is not accepted: that
-    copy stays unbound.
+    A frame that somebody had already, that is protected, or that was not free is not
+    accepted: that copy stays unbound.
     """
     for vm, gpa, page in _fresh_pages(state):
         seen = observed.get(vm, {}).get(gpa)
-        if seen is None or seen[0] in state.frames or seen[0] in state.protected:
+        if seen is None or not _may_be_fresh(state, seen[0]):
             continue
         frames = {(seen[0] if f == page.frame else f): h for f, h in state.frames.items()}
         state = replace(state, frames=frames)
@@ -181,6 +186,12 @@ def bind(state: State, observed: Observed) -> State:
             bound = replace(state.vms[holder].pages[at], frame=seen[0])
             state = put(state, holder, at, bound)
     return state
+
+
+def _may_be_fresh(state: State, frame: HPA) -> bool:
+    if frame in state.frames or frame in state.protected:
+        return False
+    return state.free is None or frame in state.free
 
 
 def _fresh_pages(state: State) -> list[tuple[int, GPA, Page]]:

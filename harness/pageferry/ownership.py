@@ -231,6 +231,7 @@ class Wrong(Enum):
     TWO_WRITERS = "two writers"
     PROTECTED_FRAME = "protected frame"
     UNKNOWN_VM = "unknown VM"
+    BOOKKEEPING = "wrong bookkeeping"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,7 @@ from pageferry.errors import GuestFault
 from pageferry.ownership import Request, apply
 from pageferry.testbed import Door
 
-
-@pytest.fixture
-def cpus() -> int:
-    return 3
+pytestmark = pytest.mark.pageferry(cpus=3)
 
 
 def test_both_guests_go_round_at_the_same_time(bed: Testbed) -> None:

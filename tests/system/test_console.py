@@ -4,6 +4,9 @@ import pytest
 
 from pageferry import Testbed
 from pageferry.abi import Status
+from pageferry.wire.console import LONGEST_REQUEST
+
+pytestmark = pytest.mark.pageferry(cpus=1)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,23 @@ def test_a_line_without_a_sequence_number_is_refused_and_the_next_one_answered(
     bed.machine.console.send_line(line)
     bed.machine.console.expect(r"< 0 bad-request .*\n")
     bed.guests[0].ping()
+
+
+def test_the_longest_request_is_answered_and_a_longer_line_is_not(bed: Testbed) -> None:
+    console = bed.machine.console
+    console.send_line(f"900000 remap {'x' * LONGEST_REQUEST}"[:LONGEST_REQUEST])
+    console.expect(r"< 900000 bad-request .*\n")
+    console.send_line(f"900001 remap {'x' * LONGEST_REQUEST}"[: LONGEST_REQUEST + 1])
+    console.expect(r"< 0 bad-request the line is too long\n")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_request_cannot_bring_another_one(bed: Testbed, end: str) -> None:
+    a, b = bed.guests
+    with pytest.raises(ValueError, match="control character"):
+        bed.machine.console.request(f"help{end}99999 remap 1 {a.page(0):#x} 2 {b.window(0):#x}")
+    bed.guests[0].ping()
+    assert a.stage2(a.page(0)).mapped
 
 
 def test_a_person_may_type_the_prompt_spaces_and_hexadecimal(bed: Testbed) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from tests.system.tampering import point_at
 
 from pageferry import Testbed
 from pageferry.abi import GuestMap, Operation, Status
 from pageferry.address import HPA, PAGE_SIZE
-from pageferry.paging import walk
 from pageferry.testbed import Door
 
 RAM_END = GuestMap.RAM + GuestMap.RAM_SIZE
@@ -46,21 +46,8 @@ def withdraw_the_target(bed: Testbed) -> None:
 
 
 def point_the_page_at(bed: Testbed, frame: HPA) -> None:
-    """Change the source's leaf entry from outside. How entries hold a frame's address
-    is told by two entries whose frames are known."""
     a = bed.guests[0]
-    mine, next_one = a.stage2(a.page(0)), a.stage2(a.page(1))
-    ignored = ~bed.machine.arch.accessed_dirty
-    entry, other = (found.steps[-1].raw & ignored for found in (mine, next_one))
-    assert mine.output is not None
-    assert next_one.output is not None
-    distance = (frame - mine.output) // PAGE_SIZE
-    step = (other - entry) * PAGE_SIZE // (next_one.output - mine.output)
-    leaf = mine.steps[-1]
-    where = HPA(leaf.table + 8 * leaf.index)
-    bed.machine.memory.write(where, (entry + distance * step).to_bytes(8, "little"))
-    found = walk(bed.machine.memory, bed.machine.arch.stage2, a.stage2_root, a.page(0))
-    assert found.output == frame
+    point_at(bed, a, a.page(0), frame)
 
 
 def map_a_frame_of_the_hypervisor(bed: Testbed) -> None:

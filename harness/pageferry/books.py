@@ -1,0 +1,85 @@
+"""The hypervisor's own bookkeeping, read from its memory by the types of its image."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from .abi import GuestMap
+from .address import GPA, HPA, PAGE_SIZE
+from .guest import Guest
+from .holdings import State
+from .image import Reader
+from .ledger import Kind, Record
+from .machine import Machine
+from .ownership import Disagreement, Wrong
+from .tables import Rights
+
+_FORMATS = {1: "B", 4: "I", 8: "Q"}
+_FIELDS = {
+    "kind": "frames[0].kind",
+    "owner": "frames[0].owner",
+    "borrower": "frames[0].borrower",
+    "rights": "frames[0].rights",
+    "owner_gpa": "frames[0].owner_gpa.value",
+    "borrower_gpa": "frames[0].borrower_gpa.value",
+}
+
+
+def records(firmware: Reader, machine: Machine) -> dict[HPA, Record]:
+    """The record of every frame that is not the hypervisor's, by the frame's address.
+
+    The layout is read from the debug information once; 8,192 typed reads would be slow.
+    """
+    start, size = firmware.address("frames"), firmware.size("frames[0]")
+    data = firmware.read_bytes("frames")
+    places = {
+        name: (firmware.address(expression) - start, _FORMATS[firmware.size(expression)])
+        for name, expression in _FIELDS.items()
+    }
+    names = {value: Kind(name) for name, value in machine.image.enum("frame_kind").items()}
+    kind_at = places["kind"][0]
+    found = {}
+    for number, value in enumerate(data[kind_at::size]):
+        if names.get(value) is Kind.HYPERVISOR:
+            continue
+        fields = {
+            name: struct.unpack_from(f"<{form}", data, number * size + at)[0]
+            for name, (at, form) in places.items()
+        }
+        found[HPA(machine.arch.ram_base + number * PAGE_SIZE)] = Record(
+            kind=names[value],
+            owner=fields["owner"],
+            borrower=fields["borrower"],
+            rights=Rights(fields["rights"]),
+            owner_gpa=GPA(fields["owner_gpa"]),
+            borrower_gpa=GPA(fields["borrower_gpa"]),
+        )
+    return found
+
+
+def posted(firmware: Reader, vm: int) -> frozenset[GPA]:
+    """The pages of its window where VM `vm` accepts something."""
+    bits = int.from_bytes(firmware.read_bytes(f"vms[{vm}].posted"), "little")
+    return frozenset(
+        GPA(GuestMap.WINDOW + number * PAGE_SIZE)
+        for number in range(GuestMap.WINDOW_SIZE // PAGE_SIZE)
+        if bits >> number & 1
+    )
+
+
+def disagreements(firmware: Reader, guests: Iterable[Guest], state: State) -> list[Disagreement]:
+    """Where what is kept about a VM differs from `state`, or from what its CPU is told."""
+    found = []
+    for guest in guests:
+        kept = firmware.read_int(f"vms[{guest.vm}].stage2_root.value")
+        if kept != guest.stage2_root:
+            text = f"VM {guest.vm} runs on the root {guest.stage2_root:#x}, not on {kept:#x}"
+            found.append(Disagreement(Wrong.BOOKKEEPING, text))
+        differing = posted(firmware, guest.vm) ^ state.vms[guest.vm].posted
+        if differing:
+            text = (
+                f"VM {guest.vm} posts {len(differing)} pages otherwise, {min(differing):#x} first"
+            )
+            found.append(Disagreement(Wrong.BOOKKEEPING, text))
+    return found
