@@ -1,0 +1,14 @@
+"""gdb as a capability of a machine: QEMU's stub or a board's, spoken to over MI.
+
+process.py    the program: commands matched by their token, its every way to end
+stub.py       a listening socket without a name, for the emulator's side
+stops.py      where the machine stopped, and what a person calls that place
+memory.py     physical memory, through the stub
+core.py       what a test speaks to: breakpoints, registers, running and stopping
+"""
+
+from .core import Breakpoint, Debugger
+from .stops import Frame, Stop
+from .stub import Stub
+
+__all__ = ["Breakpoint", "Debugger", "Frame", "Stop", "Stub"]

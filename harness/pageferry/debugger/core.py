@@ -1,0 +1,387 @@
+"""A machine under gdb, synchronous: break, run, look.
+
+    gdb = machine.debugger()
+    with gdb.breakpoint("request_done", "door == DOOR_CONSOLE"):
+        gdb.cont()
+        stop = gdb.wait()
+        gdb.register("rip"), gdb.value("request->sequence"), stop.frame.line
+
+All CPUs stop and run together. Every wait has a deadline and ends at once when gdb, the
+emulator or the firmware is gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ..address import HPA
+from ..channel import Channel, Deadline, Needs, Timeout
+from ..errors import DebuggerError, HarnessError, WaitTimeout
+from ..memory import BOTTOM
+from ..wire.gdbmi import Notice, quoted, unescape
+from .memory import GdbMemory
+from .process import Gdb
+from .stops import Frame, Stop
+from .values import find_cpus, read_registers, register_numbers
+
+PROGRAM = "gdb-multiarch"
+"""Debian's gdb for every architecture; its package has the same name."""
+
+_WATCH = {"write": "", "read": "-r ", "access": "-a "}
+_LINE = re.compile(r'Line (\d+) of "(?:.*/)?([^"/]+)"')
+_TEXT = re.compile(r'"(.*)"', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Breakpoint:
+    """A breakpoint or a watchpoint, by gdb's number. A `with` deletes it."""
+
+    number: int
+    debugger: Debugger
+
+    def delete(self) -> None:
+        """Remove it. DebuggerError if it is not there any more."""
+        self.debugger.execute_standing(f"-break-delete {self.number}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.delete()
+
+
+class Debugger:
+    """gdb, connected to a stub. To be closed by its owner, or by a `with`.
+
+    kernel      ELF file whose symbols it knows
+    connection  what gdb's `target remote` takes: a path of a socket, HOST:PORT, a device
+    base, size  where the machine's memory is, for `memory`; size None: not known
+    fds         descriptors gdb inherits under the same numbers, for `connection`
+    program     gdb
+
+    Connecting stops the machine. Raises DebuggerError if there is no such program, or no
+    stub, and what ends a wait.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        kernel: Path | str,
+        connection: str,
+        *,
+        base: HPA = BOTTOM,
+        size: int | None = None,
+        fds: Sequence[int] = (),
+        program: str = PROGRAM,
+        timeout: Timeout = None,
+    ) -> None:
+        self._channel = channel
+        self._stop: Stop | None = None
+        self._physical = False
+        self.closed = False
+        """Whether it was closed. One that ended by itself is not."""
+        self.memory = GdbMemory(self._execute_physical, lambda: self.running, base, size)
+        try:
+            self._gdb = Gdb(channel, [program, str(kernel)], fds=fds, heard=self._hear)
+        except OSError as error:
+            why = f"cannot start {program}, of Debian's package {PROGRAM}: {error.strerror}"
+            raise DebuggerError(why) from error
+        try:
+            deadline = Deadline.after(timeout)
+            self.execute(f"-target-select remote {connection}", deadline)
+            self.wait(deadline, needs=Needs.PROCESS)
+            self._cpus = find_cpus(self.execute)
+            self._registers = register_numbers(self.execute)
+        except BaseException:
+            self._gdb.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the machine run without any breakpoint, and end gdb. Twice is harmless."""
+        if self._gdb.gone is None:
+            with suppress(HarnessError):  # it is ended in any case
+                self.interrupt()
+                self._gdb.leave()
+                self.execute("-target-detach")
+        self.kill()
+
+    def kill(self) -> None:
+        """End gdb; the machine stays as it is. Twice is harmless."""
+        self.closed = True
+        self._gdb.close()
+
+    def _hear(self, notice: Notice) -> None:
+        """On the loop thread, while the channel is changing."""
+        if notice.kind == "running":
+            self._stop = None
+        elif notice.kind == "stopped" and "frame" in notice.payload:
+            self._stop = Stop.of(notice.payload)
+
+    # Commands
+
+    @property
+    def pid(self) -> int:
+        """gdb's process id."""
+        return self._gdb.pid
+
+    @property
+    def gone(self) -> bool:
+        """Whether gdb has ended. The machine is then to be discarded."""
+        return self._gdb.gone is not None
+
+    def require(self, awaited: str = "") -> None:
+        """Raise DebuggerError, which says how gdb ended, if it has."""
+        self._gdb.require(awaited)
+
+    def execute(self, command: str, timeout: Timeout = None) -> dict[str, Any]:
+        """Execute an MI command, "-break-list" say, and return its result.
+
+        Raises DebuggerError when gdb refuses it or is gone, and what ends a wait.
+        """
+        self._view(physical=False)
+        return self._gdb.execute(command, timeout)[0]
+
+    def execute_standing(self, command: str) -> dict[str, Any]:
+        """The same, for which a machine that runs is stopped for a moment."""
+        runs = self.running
+        if runs:
+            self.interrupt()
+        answer = self.execute(command)
+        if runs:
+            self.cont()
+        return answer
+
+    def command(self, line: str, timeout: Timeout = None) -> str:
+        """Execute a command as a person types it, and return what it prints."""
+        self._view(physical=False)
+        return self._gdb.execute(f"-interpreter-exec console {quoted(line)}", timeout)[1]
+
+    def _execute_physical(self, command: str) -> dict[str, Any]:
+        self._view(physical=True)
+        return self._gdb.execute(command)[0]
+
+    def _view(self, *, physical: bool) -> None:
+        """QEMU's stub takes addresses as the current CPU does, or for physical ones."""
+        if physical is self._physical:
+            return
+        packet = f"maintenance packet Qqemu.PhyMemMode:{physical:d}"
+        _, said = self._gdb.execute(f"-interpreter-exec console {quoted(packet)}")
+        if 'received: "OK"' not in said:
+            raise DebuggerError("the stub has no view of physical memory (Qqemu.PhyMemMode)")
+        self._physical = physical
+
+    # Running and stopping
+
+    @property
+    def running(self) -> bool:
+        """Whether the machine runs, as far as gdb knows."""
+        return self._stop is None
+
+    @property
+    def stop(self) -> Stop | None:
+        """Where it stands; None while it runs."""
+        return self._stop
+
+    def cont(self) -> None:
+        """Let all CPUs run. Harmless if they do."""
+        if not self.running:
+            self._resume("-exec-continue")
+
+    def _resume(self, command: str) -> None:
+        before, self._stop = self._stop, None
+        try:
+            self.execute(command)
+        except DebuggerError:
+            self._stop = before
+            raise
+
+    def interrupt(self, timeout: Timeout = None) -> Stop:
+        """Stop all CPUs, if they run, and say where."""
+        deadline = Deadline.after(timeout)
+        if self.running:
+            try:
+                self.execute("-exec-interrupt", deadline)
+            except DebuggerError:
+                if self.running:  # else it has just stopped by itself
+                    raise
+        return self.wait(deadline, needs=Needs.PROCESS)
+
+    def wait(self, timeout: Timeout = None, *, needs: Needs = Needs.FIRMWARE) -> Stop:
+        """Wait for the machine to stop; at once if it stands.
+
+        Raises WaitTimeout, after which it still runs, DebuggerError when gdb is gone, and
+        what else ends a wait: a panic of the firmware too.
+        """
+        awaited = "the machine to stop in gdb"
+
+        def stopped() -> Stop | None:
+            stop = self._stop
+            if stop is None:
+                self.require(awaited)
+            elif needs is Needs.FIRMWARE and not stop.explained:
+                return None  # what explains it comes over another wire
+            return stop
+
+        return self._channel.await_fact(stopped, awaited, timeout, needs=needs)
+
+    def run_to(self, where: str, condition: str = "", timeout: Timeout = None) -> Stop:
+        """Let it run until a CPU gets `where`; other breakpoints stop it too.
+
+        After a timeout it runs on, without the breakpoint.
+        """
+        deadline = Deadline.after(timeout)
+        until = self.breakpoint(where, condition, temporary=True)
+        self.cont()
+        try:
+            stop = self.wait(deadline)
+        except WaitTimeout:
+            with until:  # which deletes it
+                raise
+        if stop.breakpoint != until.number:
+            until.delete()
+        return stop
+
+    def step(self, timeout: Timeout = None) -> Stop:
+        """One source line, into functions. Other CPUs run meanwhile."""
+        return self._advance("-exec-step", timeout)
+
+    def next(self, timeout: Timeout = None) -> Stop:
+        """One source line, over functions."""
+        return self._advance("-exec-next", timeout)
+
+    def step_instruction(self, timeout: Timeout = None) -> Stop:
+        """One instruction."""
+        return self._advance("-exec-step-instruction", timeout)
+
+    def finish(self, timeout: Timeout = None) -> Stop:
+        """Until the function it is in has returned."""
+        return self._advance("-exec-finish", timeout)
+
+    def _advance(self, command: str, timeout: Timeout) -> Stop:
+        self._resume(command)
+        return self.wait(timeout)
+
+    # Breakpoints
+
+    def breakpoint(
+        self, where: str, condition: str = "", *, temporary: bool = False, hardware: bool = False
+    ) -> Breakpoint:
+        """Stop where `where` is: "request_done", "transfer.c:63", "*0x200d60".
+
+        condition  a C expression, evaluated there at every hit: the machine stops for it
+
+        It matches the program counter in every address space. DebuggerError if there is
+        no such place.
+        """
+        options = "-t " * temporary + "-h " * hardware
+        options += f"-c {quoted(condition)} " if condition else ""
+        answer = self.execute_standing(f"-break-insert {options}{quoted(where)}")
+        return Breakpoint(int(answer["bkpt"]["number"]), self)
+
+    def watchpoint(self, expression: str, access: str = "write") -> Breakpoint:
+        """Stop when the memory of a C expression is accessed: "write", "read", "access".
+
+        For reads the whole access counts, for writes a changed value.
+        """
+        answer = self.execute_standing(f"-break-watch {_WATCH[access]}{quoted(expression)}")
+        made = next(iter(answer.values()))
+        return Breakpoint(int(made["number"]), self)
+
+    def delete_breakpoints(self) -> None:
+        """Remove all breakpoints and watchpoints, of whomever."""
+        self.execute_standing("-break-delete")
+
+    # What is there
+
+    @property
+    def cpus(self) -> dict[int, int]:
+        """The logical number of each CPU, by gdb's number of its thread."""
+        return dict(self._cpus)
+
+    def _at(self, cpu: int | None) -> str:
+        """The option that makes a command be about this CPU; None: the one that stopped,
+        which gdb has chosen by itself."""
+        if cpu is None:
+            return ""
+        threads = [thread for thread, number in self._cpus.items() if number == cpu]
+        if not threads:
+            raise DebuggerError(f"there is no CPU {cpu}; there are {sorted(self._cpus.values())}")
+        return f"--thread {threads[0]} --frame 0 "
+
+    def frames(self, cpu: int | None = None) -> list[Frame]:
+        """The calls that led to where the CPU is, innermost first."""
+        stack = self.execute(f"-stack-list-frames {self._at(cpu)}")["stack"]
+        return [Frame.of(frame) for frame in (stack if isinstance(stack, list) else [stack])]
+
+    def registers(
+        self, names: Iterable[str] | None = None, cpu: int | None = None
+    ) -> dict[str, int]:
+        """Integer registers by name, all if `names` is None. DebuggerError names unknown ones."""
+        return read_registers(self.execute, self._registers, names, self._at(cpu))
+
+    def register(self, name: str, cpu: int | None = None) -> int:
+        """One integer register."""
+        found = self.registers([name], cpu)
+        if name not in found:
+            raise DebuggerError(f"the register {name} holds no integer, or cannot be read")
+        return found[name]
+
+    def set_register(self, name: str, value: int, cpu: int | None = None) -> None:
+        """Give a register of a stopped CPU a new value."""
+        if name not in self._registers:
+            raise DebuggerError(f"gdb has no register {name}")
+        at = self._at(cpu)
+        self.execute(f"-data-evaluate-expression {at}{quoted(f'${name} = {value:#x}')}")
+
+    def evaluate(self, expression: str, cpu: int | None = None) -> str:
+        """A C expression where the CPU is, as gdb writes its value."""
+        at = self._at(cpu)
+        value: str = self.execute(f"-data-evaluate-expression {at}{quoted(expression)}")["value"]
+        return value
+
+    def value(self, expression: str, cpu: int | None = None) -> int:
+        """The same of an integer, enumeration or pointer, as a number without a sign."""
+        return int(self.evaluate(f"(unsigned long long)({expression})", cpu))
+
+    def text(self, expression: str, cpu: int | None = None) -> str:
+        """The characters that a `const char *` points to, at most 200 of them."""
+        found = _TEXT.search(self.evaluate(expression, cpu))
+        if found is None:
+            raise DebuggerError(f"{expression!r} points to no text")
+        return unescape(found[1])
+
+    def symbol(self, name: str) -> int:
+        """The address of a function or variable. DebuggerError if there is none."""
+        return self.value(f"&{name}")
+
+    def line_of(self, address: int) -> str | None:
+        """The source line, "file.c:12", or None."""
+        found = _LINE.search(self.command(f"info line *{address:#x}"))
+        return f"{found[2]}:{found[1]}" if found else None
+
+    # For a machine that is put back to a snapshot
+
+    def take_control(self, timeout: Timeout = None) -> None:
+        """Stop the machine and delete every breakpoint: before a snapshot is loaded.
+
+        Raises DebuggerError if gdb is gone.
+        """
+        self.require("control of the machine")
+        self.interrupt(timeout)
+        self.delete_breakpoints()
+
+    def forget(self) -> None:
+        """Drop what gdb remembers of a stopped machine: after a snapshot was loaded."""
+        for cache in ("register-cache", "dcache"):
+            self.command(f"maintenance flush {cache}")

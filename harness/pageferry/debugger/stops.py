@@ -1,0 +1,84 @@
+"""Where the machine stopped, as gdb says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+EXPLAINED_SIGNALS = ("SIGINT", "SIGTRAP")
+"""Of an interruption and of a breakpoint. A stub gives others for what it has no name for:
+QEMU for a panic and a shutdown, which the monitor explains."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A place in the code. `line` is "file.c:12"; it and `function` are None outside of all."""
+
+    address: int
+    function: str | None
+    line: str | None
+
+    def __str__(self) -> str:
+        known = f" {self.function or '?'} ({self.line or '?'})"
+        return f"{self.address:#x}{known if self.function or self.line else ''}"
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any]) -> Frame:
+        """From the `frame` of an MI record."""
+        file, number = payload.get("file"), payload.get("line")
+        line = f"{PurePath(file).name}:{number}" if file and number else None
+        function = payload.get("func")
+        return cls(int(payload["addr"], 16), None if function == "??" else function, line)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A stop of all CPUs.
+
+    reason      gdb's word: breakpoint-hit, watchpoint-trigger, end-stepping-range,
+                function-finished, signal-received, or "" right after attaching
+    thread      gdb's number of the CPU that brought it about
+    frame       where that CPU is
+    breakpoint  the number of the breakpoint or watchpoint, None for other reasons
+    signal      its name for signal-received: SIGINT after an interruption
+    old, new    what a watched expression was and is, as gdb writes it
+    """
+
+    reason: str
+    thread: int
+    frame: Frame
+    breakpoint: int | None = None
+    signal: str | None = None
+    old: str | None = None
+    new: str | None = None
+
+    @property
+    def explained(self) -> bool:
+        """Whether the debugger brought it about, and not the end of the machine."""
+        return self.signal is None or self.signal in EXPLAINED_SIGNALS
+
+    def __str__(self) -> str:
+        why = self.signal or self.reason or "attached"
+        return f"{why} at {self.frame}"
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any]) -> Stop:
+        """From a `*stopped` notice."""
+        watched: Mapping[str, Any] = next((payload[key] for key in _WATCHED if key in payload), {})
+        number = payload.get("bkptno") or watched.get("number")
+        values = payload.get("value", {})
+        return cls(
+            payload.get("reason", ""),
+            int(payload["thread-id"]),
+            Frame.of(payload["frame"]),
+            None if number is None else int(number),
+            payload.get("signal-name"),
+            values.get("old"),
+            values.get("new", values.get("value")),
+        )
+
+
+_WATCHED = ("wpt", "hw-rwpt", "hw-awpt")
+"""Watched for writing, for reading, for either."""

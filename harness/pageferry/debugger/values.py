@@ -1,0 +1,52 @@
+"""What the registers of a CPU hold and which thread of gdb's is which CPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import DebuggerError
+
+Execute = Callable[[str], dict[str, Any]]
+"""Executes an MI command and gives its result."""
+
+_CPU = re.compile(r"CPU#(\d+)")
+"""How QEMU's stub names a thread; one that does not counts them from 1."""
+
+_INTEGER = re.compile(r"0x[0-9a-f]+")
+
+
+def find_cpus(execute: Execute) -> dict[int, int]:
+    """The logical number of each CPU, by gdb's number of its thread."""
+    found = {}
+    for thread in execute("-thread-info")["threads"]:
+        number = _CPU.search(thread.get("details", "") + thread["target-id"])
+        found[int(thread["id"])] = int(number[1]) if number else int(thread["id"]) - 1
+    return found
+
+
+def register_numbers(execute: Execute) -> dict[str, int]:
+    """gdb's number of each register, by its name."""
+    names = execute("-data-list-register-names")["register-names"]
+    return {name: number for number, name in enumerate(names) if name}
+
+
+def read_registers(
+    execute: Execute, known: Mapping[str, int], names: Iterable[str] | None, at: str
+) -> dict[str, int]:
+    """Those of the names, or all, that are integers.
+
+    known  gdb's number of each
+    at     the options that say of which CPU
+
+    DebuggerError if there is no register of a name.
+    """
+    wanted = list(known) if names is None else list(names)
+    if unknown := [name for name in wanted if name not in known]:
+        raise DebuggerError(f"gdb has no register {', '.join(unknown)}; it has {', '.join(known)}")
+    numbers = " ".join(str(known[name]) for name in wanted)
+    answer = execute(f"-data-list-register-values {at}--skip-unavailable x {numbers}")
+    by_number = {int(it["number"]): it["value"] for it in answer["register-values"]}
+    values = {name: by_number.get(known[name], "") for name in wanted}
+    return {name: int(it, 16) for name, it in values.items() if _INTEGER.fullmatch(it)}

@@ -1,0 +1,120 @@
+"""The door that needs no wire to the firmware: gdb fills in the slot and reads the answer.
+
+    stop everything    write slots[DOOR_GDB]    run to request_done    read the request
+
+It works while both guests run, while CPU 0 is idle, and with no console at all: CPU 0
+looks at the slots every tick.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from .abi import Status
+from .address import HPA
+from .channel import Deadline, Timeout
+from .debugger import Debugger
+from .errors import DebuggerError, WaitTimeout
+from .machine import Machine
+from .wire.gdbmi import unescape
+
+ANSWERED = "request_done"
+"""The function of the firmware that every answer passes."""
+
+_REQUEST = re.compile(
+    r"\bstatus = STATUS_(?P<status>\w+), frame = \{value = (?P<frame>\d+)\}, "
+    r'text = 0x[0-9a-f]+ (?:<\w+\+?\d*> )?"(?P<text>.*)"'
+)
+_HEAD = ("sequence", "operation", "vm")
+"""What of a request comes before the arguments."""
+
+_sequence = count(1)
+"""Request numbers of this door. Never restarted, so that a late answer matches nothing."""
+
+
+@dataclass(frozen=True)
+class SlotAnswer:
+    """What `struct request` says when it is answered; `frame` is None for 0."""
+
+    status: Status
+    text: str
+    frame: HPA | None
+
+
+class GdbDoor:
+    """Requests to the firmware of a machine through its debugger, one at a time."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._number = machine.image.enum("door")["DOOR_GDB"]
+        self._states = machine.image.enum("slot_state")
+        layout = machine.image.bind(machine.memory)
+        slot = f"slots[{self._number}]"
+        self._address = HPA(layout.address(slot))
+        self._size = layout.size(slot)
+        self._arguments = layout.size(f"{slot}.request.argument") // 8
+        fields = ["state", *(f"request.{name}" for name in _HEAD)]
+        fields += [f"request.argument[{place}]" for place in range(self._arguments)]
+        self._fields = [
+            (layout.address(f"{slot}.{name}") - self._address, layout.size(f"{slot}.{name}"))
+            for name in fields
+        ]
+
+    def request(
+        self, operation: int, vm: int, arguments: Sequence[int], timeout: Timeout = None
+    ) -> SlotAnswer:
+        """Any operation in the name of `vm`, and its answer.
+
+        The machine runs afterwards if it did before; otherwise it stands at the answer.
+        Raises ValueError for more arguments than a slot has, WaitTimeout, DebuggerError
+        when it stopped for another reason before the answer, and what else ends a wait.
+        """
+        if len(arguments) > self._arguments:
+            raise ValueError(f"a slot has {self._arguments} arguments, not {len(arguments)}")
+        deadline = Deadline.after(timeout)
+        gdb = self._machine.debugger()
+        ran = gdb.running
+        sequence = next(_sequence)
+        slot = self._free_slot(gdb, deadline)
+        padding = [0] * (self._arguments - len(arguments))
+        values = [self._states["SLOT_SUBMITTED"], sequence, operation, vm, *arguments, *padding]
+        for (offset, size), value in zip(self._fields, values, strict=True):
+            slot[offset : offset + size] = value.to_bytes(size, "little")
+        gdb.memory.write(self._address, bytes(slot))
+        condition = f"door == {self._number} && request->sequence == {sequence}"
+        stop = gdb.run_to(ANSWERED, condition, deadline)
+        if stop.frame.function != ANSWERED:
+            raise DebuggerError(f"before request {sequence} was answered: {stop}")
+        answer = _answer(gdb.evaluate("*request"))
+        if ran:
+            gdb.cont()
+        return answer
+
+    def _free_slot(self, gdb: Debugger, deadline: Deadline) -> bytearray:
+        """Stop the machine when the hypervisor is through with the slot; its bytes."""
+        free = (self._states["SLOT_FREE"], self._states["SLOT_DONE"])
+        offset, size = self._fields[0]
+        gdb.interrupt(deadline)
+        while True:
+            slot = bytearray(gdb.memory.read(self._address, self._size))
+            if int.from_bytes(slot[offset : offset + size], "little") in free:
+                return slot
+            gdb.cont()  # for a moment: it was stopped between the answer and its end
+            try:
+                gdb.interrupt(deadline)
+            except WaitTimeout as error:
+                awaited = "the slot of gdb's door to be free"
+                raise WaitTimeout(awaited, error.seconds, error.seen) from error
+
+
+def _answer(request: str) -> SlotAnswer:
+    """From a `struct request` as gdb writes it."""
+    found = _REQUEST.search(request)
+    if found is None:
+        raise DebuggerError(f"no answered request: {request}")
+    frame = int(found["frame"])
+    status = Status[found["status"]]
+    return SlotAnswer(status, unescape(found["text"]), HPA(frame) if frame else None)

@@ -1,0 +1,195 @@
+"""Answers as text for people, and as what `json` takes: addresses hexadecimal strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..paging import GuestTranslation, Rights
+from .views import GuestSeen, Owner, Range
+
+_LETTERS = ((Rights.READ, "r"), (Rights.WRITE, "w"), (Rights.EXECUTE, "x"))
+
+
+def rights(value: Rights) -> str:
+    """As `ls` has them: "rw-"."""
+    return "".join(letter if right in value else "-" for right, letter in _LETTERS)
+
+
+def address(value: int | None) -> str | None:
+    """Hexadecimal, or None."""
+    return None if value is None else f"{value:#x}"
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table with a line of headings; None becomes "-"."""
+    cells = [[*head], *([("-" if it is None else str(it)) for it in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def guests_json(found: Sequence[GuestSeen]) -> Any:
+    """A list of objects."""
+    return [
+        {
+            "vm": it.vm,
+            "state": it.state,
+            "reason": it.reason,
+            "counter": address(it.counter),
+            "stage1_root": address(it.stage1_root),
+            "stage2_root": address(it.stage2_root),
+            "pages": it.pages,
+            "posted": it.posted,
+        }
+        for it in found
+    ]
+
+
+def guests_text(found: Sequence[GuestSeen]) -> str:
+    """A row a guest."""
+    head = ("guest", "state", "counter", "stage 1", "stage 2", "pages", "posted")
+    rows = [
+        (
+            f"g{it.vm}",
+            f"{it.state}: {it.reason}" if it.reason else it.state,
+            address(it.counter),
+            address(it.stage1_root),
+            address(it.stage2_root),
+            it.pages,
+            it.posted,
+        )
+        for it in found
+    ]
+    return columns(head, rows)
+
+
+def _entries(way: GuestTranslation) -> list[dict[str, Any]]:
+    """The entries of both stages in the order in which the CPU reads them."""
+    found = []
+    for passed in way.steps:
+        for step in passed.nested.steps:
+            found.append(_entry(2, step.level, step.address, step.raw, step.kind.value))
+            found[-1] |= {"rights": rights(step.rights), "for": f"table {passed.level}"}
+        if (step_1 := passed.step) is not None:
+            found.append(_entry(1, step_1.level, step_1.address, step_1.raw, step_1.kind.value))
+            found[-1] |= {"rights": rights(step_1.rights), "for": "page"}
+    for step in way.stage2.steps if way.stage2 else ():
+        found.append(_entry(2, step.level, step.address, step.raw, step.kind.value))
+        found[-1] |= {"rights": rights(step.rights), "for": "page"}
+    return found
+
+
+def _entry(stage: int, level: int, at: int, raw: int, kind: str) -> dict[str, Any]:
+    return {"stage": stage, "level": level, "at": f"{at:#x}", "entry": f"{raw:#x}", "kind": kind}
+
+
+def walk_json(vm: int, way: GuestTranslation) -> Any:
+    """An object; "entries" has them all, "fails" is null if a read succeeds."""
+    failure = way.fails()
+    return {
+        "vm": vm,
+        "gva": address(way.gva),
+        "gpa": address(way.gpa),
+        "hpa": address(way.hpa),
+        "rights": rights(way.rights),
+        "fails": None if failure is None else str(failure),
+        "stage": None if failure is None else failure.stage,
+        "level": None if failure is None else failure.level,
+        "entries": _entries(way),
+    }
+
+
+def walk_text(vm: int, way: GuestTranslation) -> str:
+    """The result in one line, then the entries: of stage 1, and of stage 2 for the page."""
+    failure = way.fails()
+    if failure is None:
+        lead = f"GVA {way.gva:#x} -> GPA {way.gpa:#x} -> HPA {way.hpa:#x}  {rights(way.rights)}"
+    else:
+        lead = str(failure)
+    shown = [it for it in _entries(way) if it["for"] == "page" or failure is not None]
+    head = ("stage", "level", "at", "entry", "kind", "rights")
+    rows = [[it[key] for key in head] for it in shown]
+    where = "stage-1 entries are at guest-physical addresses, stage-2 entries at host-physical ones"
+    return f"g{vm}: {lead}\n\n{columns(head, rows)}\n\n({where})"
+
+
+def owner_json(found: Owner) -> Any:
+    """An object; "doubts" is empty if tables and record agree."""
+    record = found.record
+    return {
+        "frame": address(found.frame),
+        "record": record
+        and {
+            "kind": record.kind,
+            "owner": record.owner,
+            "owner_gpa": address(record.owner_gpa),
+            "borrower": record.borrower,
+            "borrower_gpa": address(record.borrower_gpa),
+        },
+        "mapped": [
+            {"vm": it.vm, "gpa": address(it.gpa), "rights": rights(it.rights)}
+            for it in found.mapped
+        ],
+        "table_of": found.table,
+        "doubts": list(found.doubts),
+    }
+
+
+def owner_text(found: Owner) -> str:
+    """Record, tables, and where they differ, a line each."""
+    lines = [f"frame {found.frame:#x}"]
+    if (record := found.record) is None:
+        lines.append("  record    none")
+    else:
+        lines.append(f"  record    {record.kind}" + _owned(record.owner, record.owner_gpa))
+        if record.borrower:
+            lines.append(f"            lent to{_owned(record.borrower, record.borrower_gpa)}")
+    for it in found.mapped:
+        lines.append(f"  mapped    g{it.vm} at {it.gpa:#x} {rights(it.rights)}")
+    if not found.mapped:
+        lines.append("  mapped    by no guest")
+    if found.table is not None:
+        lines.append(f"  table     of stage 2 of g{found.table}")
+    lines += (f"  DOUBT     {doubt}" for doubt in found.doubts)
+    return "\n".join(lines)
+
+
+def _owned(vm: int, gpa: int) -> str:
+    if not vm:
+        return ""
+    return f" g{vm} at {gpa:#x}" if gpa else f" g{vm}"
+
+
+def map_json(found: Sequence[Range]) -> Any:
+    """A list of objects; sizes are bytes."""
+    return [
+        {
+            "address": address(it.address),
+            "output": address(it.output),
+            "size": it.size,
+            "rights": rights(it.rights),
+        }
+        for it in found
+    ]
+
+
+def map_text(found: Sequence[Range]) -> str:
+    """A row a range."""
+    rows = (
+        (address(it.address), address(it.output), f"{it.size:#x}", rights(it.rights))
+        for it in found
+    )
+    return columns(("address", "leads to", "bytes", "rights"), rows)
+
+
+def words_text(start: int, words: Sequence[int]) -> str:
+    """Two 64-bit words a line, as gdb's x/gx."""
+    lines = []
+    for place in range(0, len(words), 2):
+        pair = " ".join(f"0x{word:016x}" for word in words[place : place + 2])
+        lines.append(f"{start + 8 * place:#x}: {pair}")
+    return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""Where answers come from: physical memory, an architecture, and a way to the roots.
+
+A hypervisor of ours is asked for its roots and its records by the names of its
+variables, whoever knows their types: an ELF file's debug information, or gdb. Of a
+foreign one it takes the roots alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..address import GPA, HPA, PAGE_SIZE
+from ..arch import Arch
+from ..errors import HarnessError
+from ..memory import PhysicalMemory
+
+
+class Variables(Protocol):
+    """The hypervisor's variables by C expression, "vms[1].vcpus[0].state".
+
+    All raise a HarnessError for an expression that it does not have.
+    """
+
+    def read_int(self, expression: str) -> int:
+        """The value of an integer, enumeration or pointer."""
+
+    def size(self, expression: str) -> int:
+        """How many bytes it has."""
+
+    def enum(self, name: str) -> Mapping[str, int]:
+        """The enumerators of `enum name`."""
+
+
+@dataclass(frozen=True)
+class Roots:
+    """A guest's root tables: its own (None if it is not known) and the hypervisor's for it."""
+
+    stage1: GPA | None
+    stage2: HPA
+
+
+class System:
+    """One system to be looked at.
+
+    variables  the hypervisor's, if it is one of ours
+    roots      by VM, if it is not
+    """
+
+    def __init__(
+        self,
+        arch: Arch,
+        memory: PhysicalMemory,
+        variables: Variables | None = None,
+        roots: Mapping[int, Roots] | None = None,
+    ) -> None:
+        self.arch = arch
+        self.memory = memory
+        self.variables = variables
+        self._roots = dict(roots or {})
+
+    @property
+    def vms(self) -> list[int]:
+        """The ids of its VMs."""
+        if self.variables is None:
+            return sorted(self._roots)
+        count = self.variables.size("vms") // self.variables.size("vms[0]")
+        return list(range(1, count))  # 0 is the hypervisor and unused
+
+    def roots(self, vm: int) -> Roots:
+        """What the CPU is told for the VM. HarnessError if there is no such VM yet."""
+        self.require(vm)
+        if self.variables is None:
+            return self._roots[vm]
+        first, second = (
+            self.arch.root_of(self.variables.read_int(expression.format(vm=vm, vcpu=0)))
+            for expression in (self.arch.stage1_root, self.arch.stage2_root)
+        )
+        if second == 0:
+            raise HarnessError(f"the hypervisor has not made g{vm} yet")
+        return Roots(GPA(first), HPA(second))
+
+    def require(self, vm: int) -> None:
+        """HarnessError, naming those that exist, if there is no such VM."""
+        if vm not in self.vms:
+            known = ", ".join(f"g{number}" for number in self.vms) or "none"
+            raise HarnessError(f"there is no guest g{vm}; there are: {known}")
+
+    def name_of(self, enum: str, value: int) -> str:
+        """The enumerator of a value without the words they share: "waiting" of VCPU_WAITING."""
+        assert self.variables is not None
+        names = {number: name for name, number in self.variables.enum(enum).items()}
+        return _short(names[value]) if value in names else str(value)
+
+    def text(self, expression: str) -> str:
+        """What a `const char *` of the hypervisor, which maps itself, points to; "" for NULL."""
+        assert self.variables is not None
+        address = self.variables.read_int(expression)
+        return b"".join(self._characters(address)).decode("utf-8", "replace") if address else ""
+
+    def _characters(self, address: int) -> Iterable[bytes]:
+        for here in range(address, address + PAGE_SIZE):
+            byte = self.memory.read(HPA(here), 1)
+            if byte == b"\0":
+                return
+            yield byte
+
+
+def _short(enumerator: str) -> str:
+    return enumerator.partition("_")[2].lower().replace("_", "-")

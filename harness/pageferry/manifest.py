@@ -1,0 +1,119 @@
+"""How a running machine is found by tools: build/run/<id>/machine.json, while it runs.
+
+Nothing of a machine has a name of its own; what is written here are its process and the
+numbers of the descriptors in it, which /proc makes paths of for this user.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .errors import HarnessError
+
+FOLDER = Path("build", "run")
+"""Where manifests are, below the working directory."""
+
+_NAME = "machine.json"
+_START_TIME = 22 - 3
+"""Field 22 of /proc/PID/stat (proc(5)), counted after the name, which may hold anything."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One running machine.
+
+    pid       QEMU's process id
+    started   when it started, in clock ticks since boot: its pid may be another's later
+    kernel    absolute path of the ELF file
+    ram       descriptor of the RAM file in QEMU
+    ram_base  where RAM begins, and `ram_size`: its bytes
+    debugger  descriptor in QEMU of the socket that its gdb stub listens on
+    """
+
+    pid: int
+    started: int
+    arch: str
+    cpus: int
+    kernel: str
+    ram: int
+    ram_base: int
+    ram_size: int
+    debugger: int
+
+    @property
+    def id(self) -> str:
+        """Its name among the manifests."""
+        return f"{self.arch}-{self.pid}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is still the one that it is about."""
+        return start_time(self.pid) == self.started
+
+    def descriptor(self, number: int) -> Path:
+        """The path by which another process opens a descriptor of QEMU's."""
+        return Path(f"/proc/{self.pid}/fd/{number}")
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, None if there is none, or only what its parent has to reap."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[_START_TIME])
+
+
+@contextmanager
+def announced(manifest: Manifest, folder: Path) -> Iterator[Path]:
+    """Keep a manifest in `folder`; its path. OSError if it cannot be written."""
+    home = folder / manifest.id
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / _NAME
+    half = home / f"{_NAME}.new"
+    try:
+        half.write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+        half.rename(path)  # whoever looks finds all of it or nothing
+        yield path
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def running(folder: Path = FOLDER) -> list[Manifest]:
+    """Every machine that runs and has a manifest in `folder`, the oldest first.
+
+    Manifests of those that ended without removing them are removed.
+    """
+    found = []
+    for path in folder.glob(f"*/{_NAME}"):
+        manifest = _read(path)
+        if manifest is not None and manifest.alive:
+            found.append(manifest)
+        else:
+            shutil.rmtree(path.parent, ignore_errors=True)
+    return sorted(found, key=lambda it: it.started)
+
+
+def _read(path: Path) -> Manifest | None:
+    try:
+        return Manifest(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None  # gone meanwhile, or of another version of us
+
+
+def find(name: str | None = None, folder: Path = FOLDER) -> Manifest:
+    """The machine of this id, or the only one. HarnessError says which there are."""
+    machines = running(folder)
+    chosen = [it for it in machines if name in (None, it.id)]
+    if len(chosen) == 1:
+        return chosen[0]
+    known = ", ".join(it.id for it in machines) or "none"
+    wanted = f"no machine {name} runs" if name else "say which machine"
+    if not machines:
+        wanted = "no machine runs that tools can find; `make debug` starts one"
+    raise HarnessError(f"{wanted} (in {folder}: {known})")

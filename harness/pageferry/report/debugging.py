@@ -1,0 +1,91 @@
+"""`pageferry debug`: a machine, and a person in gdb in front of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from .. import arch as architectures
+from ..child import die_with
+from ..debugger.core import PROGRAM
+from ..errors import DebuggerError
+from ..machine import Machine
+from ..manifest import FOLDER, find
+from ..testbed import firmware_directory
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "pageferry-gdb.py"
+"""What makes gdb know `hv`. It stays in the checkout, beside the package."""
+
+
+def arguments(kernel: Path | str, connection: str, note: str, more: Sequence[str]) -> list[str]:
+    """gdb's command line: the kernel's symbols, its agent's if it has one, the machine, `hv`."""
+    agent = Path(kernel).with_name("agent.elf")
+    lines = [
+        *([f"add-symbol-file {agent}"] if agent.is_file() else []),
+        f"target remote {connection}",
+        f"source {SCRIPT}",
+        f"echo \\n{note}\\n",
+    ]
+    settings = ("confirm off", "osabi none", "auto-load off")
+    return [
+        *(PROGRAM, "-q", "-nx"),
+        *(word for setting in settings for word in ("-iex", f"set {setting}")),
+        str(kernel),
+        *(word for line in lines for word in ("-ex", line)),
+        *more,
+    ]
+
+
+def start(arch: str, cpus: int, qemu: str | None, more: Sequence[str]) -> int:
+    """Start our firmware, stopped before its first instruction, with gdb; gdb's status.
+
+    Raises HarnessError. The machine ends with gdb.
+    """
+    kernel = firmware_directory(arch) / "hypervisor.elf"
+    log = FOLDER / arch / "console.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    machine = Machine(
+        architectures.get(arch),
+        kernel,
+        cpus=cpus,
+        qemu=qemu,
+        console_log=log,
+        manifests=FOLDER,
+    )
+    with machine:
+        note = f"Nothing has run yet: continue, then Ctrl-C. hv help. Console: {log}"
+        return hand_over(arguments(kernel, machine.listen_for_debugger(), note, more))
+
+
+def attach(name: str | None, more: Sequence[str]) -> int:
+    """gdb on a machine that runs already, found by its manifest; it is stopped for that."""
+    machine = find(name)
+    connection = str(machine.descriptor(machine.debugger))
+    note = f"{machine.id} was stopped for you, and goes on when you leave. hv help."
+    return hand_over(arguments(machine.kernel, connection, note, more))
+
+
+def hand_over(command: Sequence[str]) -> int:
+    """Give gdb this terminal until it ends."""
+    die = partial(die_with, os.getpid())
+    try:
+        gdb = subprocess.Popen(command, preexec_fn=die)
+    except OSError as error:
+        raise DebuggerError(f"cannot start {command[0]}: {error.strerror}") from error
+    with gdb, _deaf_to_ctrl_c():
+        return gdb.wait()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """It is gdb's: there it stops the machine."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,116 @@
+"""gdb's machine interface: bytes to records, and the commands' own quoting.
+
+One line is one record (GDB manual, "GDB/MI Output Syntax"); what it says is parsed by
+pygdbmi:
+
+    17^done,value="5"           the result of command 17
+    *stopped,reason="..."       a notice, which no command has to be waiting for
+    ~"text"                     what a person would see
+    (gdb)                       nothing
+
+The parser may be fed in pieces cut anywhere and gives every record once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pygdbmi.gdbescapes import unescape
+from pygdbmi.gdbmiparser import parse_response
+
+__all__ = ["MiParser", "Notice", "Record", "Result", "Text", "parse", "quoted", "unescape"]
+
+
+_NOTICE = re.compile(r"\d*[*=]([\w-]+)")
+_MEMORY = re.compile(
+    r'(\d+)\^done,memory=\[\{begin="(0x[0-9a-f]+)",offset="0x[0-9a-f]+",end="0x[0-9a-f]+",'
+    r'contents="([0-9a-f]*)"\}\]'
+)
+"""Memory in one piece: by far the longest lines, and not worth a parser that looks at each
+character."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the command with this token ended: `kind` is done, running, connected, error, exit."""
+
+    token: int | None
+    kind: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something happened: `kind` is stopped, running, breakpoint-modified, ...
+
+    Most of them interest nobody, so what they say is parsed when it is asked for.
+    """
+
+    kind: str
+    line: str
+
+    @cached_property
+    def payload(self) -> dict[str, Any]:
+        """What it says."""
+        return parse_response(self.line)["payload"] or {}
+
+
+@dataclass(frozen=True)
+class Text:
+    """What gdb says to people: `stream` is console, log, target, or output if it is no MI."""
+
+    stream: str
+    text: str
+
+
+Record = Result | Notice | Text
+
+
+def parse(line: str) -> Record | None:
+    """The record that one line is; None for the prompt."""
+    if notice := _NOTICE.match(line):
+        return Notice(notice[1], line)
+    if memory := _MEMORY.fullmatch(line):
+        part = {"begin": memory[2], "contents": memory[3]}
+        return Result(int(memory[1]), "done", {"memory": [part]})
+    found = parse_response(line)
+    payload = found["payload"]
+    match found["type"]:
+        case "result":
+            return Result(found["token"], found["message"], payload or {})
+        case "done":
+            return None
+        case stream:
+            return Text(stream, payload or "")
+
+
+class MiParser:
+    """Takes what gdb writes, gives (line, record) for every line that is one."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[str, Record]]:
+        """The records that these bytes complete."""
+        self._rest += data
+        *lines, self._rest = self._rest.split(b"\n")
+        for raw in lines:
+            line = raw.decode("utf-8", "replace").rstrip("\r")
+            record = parse(line) if line else None
+            if record is not None:
+                yield line, record
+
+
+def quoted(text: str) -> str:
+    """`text` as one argument of an MI command: a C string.
+
+    ValueError for a line break, which would end the command.
+    """
+    if "\n" in text or "\r" in text:
+        raise ValueError(f"a command is one line: {text!r}")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

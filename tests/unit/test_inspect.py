@@ -1,0 +1,249 @@
+"""Questions about a system whose tables were written by hand and whose hypervisor is foreign."""
+
+import json
+
+import pytest
+from tests.unit.handmade import NX, OPEN, A, Handmade, P, U
+
+from pageferry import arch, inspect
+from pageferry.address import GPA, GVA, HPA
+from pageferry.errors import HarnessError, MemoryUnreadable
+from pageferry.paging import Rights
+
+RAM = 0x6000_0000
+OWN_TABLES = RAM + 0x1000
+FRAMES = 0x40_0000
+
+
+class System:
+    """Two guests. The first has a stage 1 of its own, which maps GVA 0 + x to GPA RAM + x."""
+
+    def __init__(self) -> None:
+        tables = Handmade()
+        self.memory = tables.memory
+        self.roots = [tables.table(), tables.table()]
+        self.tables = tables
+        for page in range(16):
+            self.give(0, RAM + 0x1000 * page, FRAMES + 0x1000 * page)
+            self.memory.write(HPA(FRAMES + 0x1000 * page), bytes([page]) * 0x1000)
+        self.give(1, RAM, FRAMES + 0x10_0000)
+        self._make_stage1()
+        self.system = inspect.System(
+            arch.get("x86_64"),
+            self.memory,
+            roots={
+                1: inspect.Roots(GPA(OWN_TABLES), self.roots[0]),
+                2: inspect.Roots(None, self.roots[1]),
+            },
+        )
+
+    def give(self, guest: int, gpa: int, frame: int, flags: int = OPEN | A) -> None:
+        self.tables.map(self.roots[guest], gpa, frame, flags)
+
+    def _make_stage1(self) -> None:
+        """Root, and one table a level below it, on the guest's own pages 1 to 4."""
+
+        def put(page: int, index: int, entry: int) -> None:
+            place = FRAMES + 0x1000 * page + 8 * index
+            self.memory.write(HPA(place), entry.to_bytes(8, "little"))
+
+        for page in range(1, 5):
+            self.memory.write(HPA(FRAMES + 0x1000 * page), bytes(0x1000))
+        for page in range(1, 4):
+            put(page, 0, RAM + 0x1000 * (page + 1) | OPEN)
+        for page in range(16):
+            put(4, page, RAM + 0x1000 * page | OPEN)
+        put(4, 16, RAM + 0x50_0000 | OPEN)
+
+
+@pytest.fixture
+def made() -> System:
+    return System()
+
+
+def lines(made: System, command: str) -> list[str]:
+    return inspect.run(made.system, command.split()).splitlines()
+
+
+def answer(made: System, command: str) -> object:
+    return json.loads(inspect.run(made.system, [*command.split(), "--json"]))
+
+
+# Guests
+
+
+def test_guests_are_listed_with_their_roots_and_pages(made: System) -> None:
+    first, second = inspect.guests(made.system)
+    assert (first.vm, first.stage1_root, first.stage2_root) == (1, OWN_TABLES, made.roots[0])
+    assert (first.pages, second.pages) == (16, 1)
+
+
+def test_what_a_foreign_hypervisor_keeps_is_shown_as_not_known(made: System) -> None:
+    head, first, _ = lines(made, "guests")
+    assert head.split() == "guest state counter stage 1 stage 2 pages posted".split()
+    assert first.split()[:3] == ["g1", "-", "-"]
+
+
+def test_a_guest_that_does_not_exist_is_told_with_those_that_do(made: System) -> None:
+    with pytest.raises(HarnessError, match="there is no guest g3; there are: g1, g2"):
+        inspect.map_of(made.system, 3)
+
+
+# Walking
+
+
+def test_a_walk_goes_through_both_stages(made: System) -> None:
+    way = inspect.walk(made.system, 1, GVA(0x5123))
+    assert (way.gpa, way.hpa) == (RAM + 0x5123, FRAMES + 0x5123)
+
+
+def test_a_walk_is_shown_with_its_entries(made: System) -> None:
+    lead, _, head, *rows = lines(made, "walk g1 0x5123")
+    assert lead == "g1: GVA 0x5123 -> GPA 0x60005123 -> HPA 0x405123  rwx"
+    assert head.split() == "stage level at entry kind rights".split()
+    assert [row.split()[:2] for row in rows[:8]] == [
+        [stage, level] for stage in "12" for level in "3210"
+    ]
+
+
+def test_a_walk_names_the_stage_that_fails(made: System) -> None:
+    found = answer(made, "walk g1 0x10000")
+    assert isinstance(found, dict)
+    assert (found["stage"], found["level"], found["hpa"]) == (2, 1, None)
+    assert lines(made, "walk g1 0x10000")[0].startswith("g1: stage 2 fails at level 1")
+
+
+def test_a_walk_needs_to_know_the_guest_s_own_tables(made: System) -> None:
+    with pytest.raises(HarnessError, match="where g2 has its own tables is not known"):
+        inspect.walk(made.system, 2, GVA(0))
+
+
+# Bytes
+
+
+def test_bytes_are_what_the_guest_would_read(made: System) -> None:
+    assert inspect.bytes_at(made.system, 1, GVA(0x5FFE), 4) == bytes([5, 5, 6, 6])
+
+
+def test_words_are_shown_two_a_line(made: System) -> None:
+    assert lines(made, "x g1:0x5000 3") == [
+        "0x5000: 0x0505050505050505 0x0505050505050505",
+        "0x5010: 0x0505050505050505",
+    ]
+
+
+def test_bytes_beyond_what_is_mapped_are_not_zeros(made: System) -> None:
+    with pytest.raises(HarnessError, match=r"g1:0x10000 cannot be read: stage 2 fails at level 1"):
+        inspect.bytes_at(made.system, 1, GVA(0xFFF8), 16)
+
+
+# Owners
+
+
+def test_a_frame_s_owner_is_whoever_maps_it(made: System) -> None:
+    found = inspect.owner(made.system, HPA(FRAMES + 0x5ABC))
+    assert found.frame == FRAMES + 0x5000
+    assert [(it.vm, it.gpa) for it in found.mapped] == [(1, RAM + 0x5000)]
+
+
+def test_a_frame_that_two_map_has_both(made: System) -> None:
+    made.give(1, RAM + 0x8000, FRAMES + 0x5000, P | U | NX)
+    found = inspect.owner(made.system, HPA(FRAMES + 0x5000))
+    assert [(it.vm, it.rights) for it in found.mapped] == [(1, Rights.ALL), (2, Rights.READ)]
+
+
+def test_a_frame_in_a_large_leaf_has_its_own_page(made: System) -> None:
+    made.tables.map(made.roots[1], 0x7000_0000, 0x80_0000, OPEN, level=1)
+    (holder,) = inspect.owner(made.system, HPA(0x80_3000)).mapped
+    assert holder.gpa == 0x7000_3000
+
+
+def test_a_frame_of_a_table_is_one(made: System) -> None:
+    assert inspect.owner(made.system, made.roots[1]).table == 2
+
+
+def test_a_frame_that_nobody_has_is_nobody_s(made: System) -> None:
+    assert lines(made, "owner 0x700000") == [
+        "frame 0x700000",
+        "  record    none",
+        "  mapped    by no guest",
+    ]
+
+
+# Maps
+
+
+def test_pages_in_a_row_are_one_range(made: System) -> None:
+    assert inspect.map_of(made.system, 1) == [inspect.Range(RAM, FRAMES, 0x10000, Rights.ALL)]
+
+
+def test_other_rights_begin_another_range(made: System) -> None:
+    made.give(0, RAM + 0x7000, FRAMES + 0x7000, P | U)
+    sizes = [it.size for it in inspect.map_of(made.system, 1)]
+    assert sizes == [0x7000, 0x1000, 0x8000]
+
+
+def test_a_map_of_stage_1_leads_to_guest_physical_addresses(made: System) -> None:
+    found = inspect.map_of(made.system, 1, stage=1)
+    assert [(it.address, it.output, it.size) for it in found] == [
+        (0, RAM, 0x10000),
+        (0x10000, RAM + 0x50_0000, 0x1000),
+    ]
+
+
+def test_a_stage_1_table_that_stage_2_lost_is_not_shown_as_empty(made: System) -> None:
+    made.give(0, RAM + 0x4000, 0, 0)
+    with pytest.raises(MemoryUnreadable, match="stage 2 maps nothing at GPA 0x60004000"):
+        inspect.map_of(made.system, 1, stage=1)
+
+
+def test_maps_that_are_alike_do_not_differ(made: System) -> None:
+    assert inspect.diff(inspect.map_of(made.system, 1), inspect.map_of(made.system, 1)) == []
+
+
+def test_a_difference_names_the_page_and_both_sides(made: System) -> None:
+    before = inspect.map_of(made.system, 1)
+    made.give(0, RAM + 0x7000, FRAMES + 0x7000, P | U)
+    made.give(0, RAM + 0x20000, FRAMES)
+    made.give(0, RAM + 0x3000, 0, 0)
+    assert inspect.diff(before, inspect.map_of(made.system, 1)) == [
+        inspect.Change(RAM + 0x3000, (FRAMES + 0x3000, Rights.ALL), None),
+        inspect.Change(
+            RAM + 0x7000,
+            (FRAMES + 0x7000, Rights.ALL),
+            (FRAMES + 0x7000, Rights.READ | Rights.EXECUTE),
+        ),
+        inspect.Change(RAM + 0x20000, None, (FRAMES, Rights.ALL)),
+    ]
+
+
+# Command lines
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("", "the following arguments are required"),
+        ("nonsense", "invalid choice: 'nonsense'"),
+        ("walk g1", "the following arguments are required: address"),
+        ("walk one 0", "'one' is no guest, as g1"),
+        ("walk g1 here", "'here' is no number, as 4096 or 0x1000"),
+        ("x 0x1000", "'0x1000' is no place in a guest, as g1:0x60000000"),
+        ("map g1 --stage 3", "invalid choice: 3"),
+    ],
+)
+def test_a_command_that_is_none_is_explained(made: System, command: str, message: str) -> None:
+    with pytest.raises(HarnessError, match=message):
+        inspect.run(made.system, command.split())
+
+
+@pytest.mark.parametrize(
+    "command", ["guests", "walk g1 0x5000", "owner 0x405000", "map g1", "x g1:0x5000"]
+)
+def test_every_command_answers_in_json_too(made: System, command: str) -> None:
+    assert answer(made, command)
+
+
+def test_addresses_can_be_what_the_caller_makes_of_them(made: System) -> None:
+    found = inspect.run(made.system, ["owner", "$rax"], lambda text: FRAMES)
+    assert found.startswith("frame 0x400000\n")
