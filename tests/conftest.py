@@ -1,11 +1,3 @@
-"""What every test may ask for on the command line."""
+"""What every test may use."""
 
-import pytest
-
-from pageferry import arch
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--arch", choices=arch.names(), default="x86_64", help="architecture of the machine"
-    )
+pytest_plugins = ["pytester"]

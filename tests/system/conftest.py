@@ -1,63 +1,40 @@
-"""A machine for each test to start from: booted once, restored every time."""
-
-from collections.abc import Iterator
+"""What system tests ask for: the plugin's machines, under the names they use here."""
 
 import pytest
 
 from pageferry import Testbed
-from pageferry.errors import HarnessError
+from pageferry.pool import Pool
+from pageferry.settings import Settings
 from pageferry.testbed import Door
 
 
 @pytest.fixture(scope="session")
-def arch(pytestconfig: pytest.Config) -> str:
-    name: str = pytestconfig.getoption("arch")
-    return name
+def arch(pageferry_settings: Settings) -> str:
+    """The architecture of this run."""
+    return pageferry_settings.arch
 
 
-class Pool:
-    """A machine for each number of CPUs; replaced when a test has broken the bench."""
-
-    def __init__(self, arch: str) -> None:
-        self._arch = arch
-        self._beds: dict[int, Testbed] = {}
-
-    def check_out(self, cpus: int) -> Testbed:
-        if cpus in self._beds:
-            try:
-                self._beds[cpus].restore()
-            except HarnessError:
-                self.discard(cpus)
-        if cpus not in self._beds:
-            self._beds[cpus] = Testbed.start(self._arch, cpus=cpus)
-        return self._beds[cpus]
-
-    def discard(self, cpus: int) -> None:
-        self._beds.pop(cpus).close()
-
-    def close(self) -> None:
-        for cpus in list(self._beds):
-            self.discard(cpus)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All on one CPU in turn, and each guest on a CPU of its own, if a test does not say."""
+    if "cpus" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("pageferry")
+        numbers = [mark.kwargs["cpus"]] if mark and "cpus" in mark.kwargs else [1, 3]
+        metafunc.parametrize("cpus", numbers, ids=lambda number: f"{number}cpu", indirect=True)
 
 
-@pytest.fixture(scope="session")
-def pool(arch: str) -> Iterator[Pool]:
-    pool = Pool(arch)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture(params=[1, 3], ids=["1cpu", "3cpus"])
-def cpus(request: pytest.FixtureRequest) -> int:
-    """All on one CPU in turn, or each guest on a CPU of its own."""
+@pytest.fixture
+def cpus(request: pytest.FixtureRequest, pageferry_settings: Settings) -> int:
+    """How many CPUs the machine has."""
     number: int = request.param
+    if pageferry_settings.target != "qemu" and number != pageferry_settings.cpus:
+        pytest.skip(f"target lacks: {number} CPUs")
     return number
 
 
 @pytest.fixture
-def bed(pool: Pool, cpus: int) -> Testbed:
+def bed(pageferry_pool: Pool, cpus: int) -> Testbed:
     """Two guests that just got ready, whatever the test before has done."""
-    return pool.check_out(cpus)
+    return pageferry_pool.check_out(cpus=cpus)
 
 
 @pytest.fixture(params=list(Door), ids=lambda door: f"by-{door.value}")

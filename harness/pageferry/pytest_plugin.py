@@ -1,0 +1,252 @@
+"""pytest's way in: fixtures, options, markers, and evidence of what failed.
+
+    def test_a_page_that_was_remapped_is_gone(testbed):
+        a, b = testbed.guests
+        testbed.remap(a, a.page(0), b, b.window(0))
+        with pytest.raises(GuestFault):
+            a.load(a.page(0))
+
+A run in which no test asks for one of the fixtures imports and starts nothing else of
+Pageferry: everything here is imported by whoever needs it first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import settings as options
+
+if TYPE_CHECKING:
+    from .debugger import Debugger
+    from .guest import Guest
+    from .machine import Machine
+    from .pool import Pool
+    from .report.failed import Failures
+    from .testbed import Testbed
+
+MARKERS = (
+    "pageferry(cpus, icount): the kind of machine that this test's fixtures give",
+    "needs(capability, ...): skip unless the target has " + ", ".join(options.CAPABILITIES),
+)
+WANTED = ("cpus", "icount")
+"""What the marker `pageferry` takes."""
+
+
+class Bench:
+    """What one run of pytest knows of Pageferry."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        try:
+            self.settings = options.gather(
+                lambda name: config.getoption(f"pageferry_{name}"),
+                os.environ,
+                lambda name: str(config.getini(name)),
+                here=config.invocation_params.dir,
+                root=config.rootpath,
+                ini_folder=config.inipath.parent if config.inipath else config.rootpath,
+            )
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
+        self._test: tuple[str, dict[str, Any]] = ("", {})
+        self.pool: Pool | None = None
+        self.failures: Failures | None = None
+
+    def make_pool(self) -> Pool:
+        """The pool of this run, from the first test on that asks for a machine."""
+        from .pool import Pool
+        from .report.failed import Failures
+
+        self.pool = Pool(self.settings, self.config.rootpath)
+        self.failures = Failures(self.config, self.settings, self.pool)
+        self.pool.begin(*self._test)
+        return self.pool
+
+    def begin(self, item: pytest.Item) -> None:
+        """A test begins. UsageError for a mark that says nonsense."""
+        self._test = item.nodeid, _wanted(item)
+        if self.pool is not None:
+            self.pool.begin(*self._test)
+
+
+BENCH = pytest.StashKey[Bench]()
+
+
+def _wanted(item: pytest.Item) -> dict[str, Any]:
+    """What the test's own marks say about its machine; the closest one counts."""
+    wanted: dict[str, Any] = {}
+    for mark in item.iter_markers("pageferry"):
+        unknown = [*mark.args, *(name for name in mark.kwargs if name not in WANTED)]
+        if unknown:
+            raise pytest.UsageError(
+                f"{item.nodeid}: the mark pageferry takes {', '.join(WANTED)}, not {unknown[0]!r}"
+            )
+        wanted = {**mark.kwargs, **wanted}
+    return wanted
+
+
+# The run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add every option in its places, and what is said on the command line only."""
+    group = parser.getgroup("pageferry", "machines under test (Pageferry)")
+    for option in options.OPTIONS:
+        text = f"{option.help} (or {option.variable}, or ini {option.ini})"
+        dest = f"pageferry_{option.name}"
+        names = [option.flag, *([option.short] if option.short else [])]
+        try:
+            group.addoption(*names, dest=dest, metavar="VALUE", help=text)
+        except ValueError:  # another plugin has the short one
+            group.addoption(option.flag, dest=dest, metavar="VALUE", help=text)
+        parser.addini(option.ini, option.help, type="string", default="")
+    group.addoption(
+        "--pageferry-gdb", action="store_true", help="stop in gdb where a test has failed"
+    )
+    group.addoption(
+        "--pageferry-keep",
+        action="store_true",
+        help="keep the machines of failed tests running at the end, to be attached to",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check what was said, before anything runs."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    bench = config.stash[BENCH] = Bench(config)
+    for flag in ("gdb", "keep"):
+        several = config.getoption("numprocesses", None) or hasattr(config, "workerinput")
+        if config.getoption(f"pageferry_{flag}") and several:
+            raise pytest.UsageError(f"--pageferry-{flag} needs this terminal: not with -n")
+    if bench.settings.target == "remote" and config.getoption("numprocesses", None):
+        raise pytest.UsageError("a remote target is one machine: not with -n")
+    scale = bench.settings.timeout_scale
+    if scale is not None:
+        _set_for_this_run(config, "PAGEFERRY_TIMEOUT_SCALE", f"{scale:g}")
+
+
+def _set_for_this_run(config: pytest.Config, variable: str, value: str) -> None:
+    patch = pytest.MonkeyPatch()
+    patch.setenv(variable, value)
+    config.add_cleanup(patch.undo)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what a test's machine would be; nothing is asked of any."""
+    return f"pageferry: {config.stash[BENCH].settings.summary}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """After a test its machines stand still. What goes wrong with that ends no run."""
+    try:
+        return (yield)
+    finally:
+        failures = item.config.stash[BENCH].failures
+        if failures is not None:
+            failures.put_away()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what the target cannot do, by its name."""
+    bench = item.config.stash[BENCH]
+    bench.begin(item)
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            if name not in options.CAPABILITIES:
+                known = ", ".join(options.CAPABILITIES)
+                raise pytest.UsageError(f"no capability is called {name!r}; there are: {known}")
+            if name not in bench.settings.capabilities(_wanted(item).get("cpus")):
+                pytest.skip(f"target lacks: {name}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Collect evidence while the machines are still as the failure has left them.
+
+    A test that asked for what the target lacks is skipped instead, by that name.
+    """
+    if item.config.stash[BENCH].pool is not None:
+        _skip_what_is_lacking(call)
+    report = yield
+    failures = item.config.stash[BENCH].failures
+    if failures is not None:
+        failures.consider(item, call, report)
+    return report
+
+
+def _skip_what_is_lacking(call: pytest.CallInfo[None]) -> None:
+    from .errors import TargetLacks
+
+    if call.excinfo is not None and isinstance(call.excinfo.value, TargetLacks):
+        why = str(call.excinfo.value)
+        call.excinfo = pytest.CallInfo.from_call(lambda: pytest.skip(why), call.when).excinfo
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the machines that tests have shared."""
+    failures = session.config.stash[BENCH].failures
+    if failures is not None:
+        failures.put_away(for_good=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Hold the machines that are to be kept until somebody says that it is enough."""
+    bench = config.stash.get(BENCH, None)
+    if bench is not None and bench.failures is not None:
+        bench.failures.hold()
+
+
+# Fixtures
+
+
+@pytest.fixture(scope="session")
+def pageferry_settings(pytestconfig: pytest.Config) -> options.Settings:
+    """What this run was told about its machines."""
+    return pytestconfig.stash[BENCH].settings
+
+
+@pytest.fixture(scope="session")
+def pageferry_pool(pytestconfig: pytest.Config) -> Pool:
+    """The machines that tests share: `check_out(cpus=3)` gives one of a kind.
+
+    They outlive every fixture, so that a failure in a teardown has its evidence too.
+    """
+    return pytestconfig.stash[BENCH].make_pool()
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, pageferry_pool: Pool) -> Machine:
+    """A machine that has begun to run the kernel of the settings; without one, the testbed's."""
+    if pageferry_pool.settings.kernel is not None:
+        return pageferry_pool.check_out_machine()
+    bed: Testbed = request.getfixturevalue("testbed")
+    return bed.machine
+
+
+@pytest.fixture
+def testbed(pageferry_pool: Pool) -> Testbed:
+    """Two guests that just got ready, whatever the test before has done."""
+    return pageferry_pool.check_out()
+
+
+@pytest.fixture
+def debugger(machine: Machine) -> Debugger:
+    """gdb, connected to `machine`, which runs on."""
+    return machine.debugger()
+
+
+@pytest.fixture
+def guests(testbed: Testbed) -> tuple[Guest, ...]:
+    """The testbed's guests."""
+    return testbed.guests

@@ -1,0 +1,76 @@
+"""Large things on disk: only what is not zero takes room, and never more than allowed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..address import HPA, PAGE_SIZE
+from ..memory import PhysicalMemory
+
+CHUNK = 16 * PAGE_SIZE
+"""Bytes looked at at once."""
+
+_ZERO = bytes(CHUNK)
+
+
+class Allowance:
+    """How many bytes may still be written. All of one run's dumps share one."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, size: int) -> None:
+        """Use `size` bytes of it. OSError when there is not as much left."""
+        if size > self.left:
+            raise OSError(f"all dumps together would be larger than allowed: {self.left} left")
+        self.left -= size
+
+
+def dump_memory(
+    memory: PhysicalMemory, base: HPA, size: int, path: Path, allowance: Allowance
+) -> None:
+    """Write `size` bytes of memory from `base` on to a sparse file.
+
+    Raises MemoryUnreadable and OSError; then there is no file.
+    """
+    with _WholeOrNothing(path) as part, part.open("wb") as file:
+        for offset in range(0, size, CHUNK):
+            length = min(CHUNK, size - offset)
+            _put(file.fileno(), offset, memory.read(HPA(base + offset), length), allowance)
+        file.truncate(size)
+
+
+def copy_sparse(source: Path, path: Path, allowance: Allowance) -> None:
+    """Copy a file of any size, as `dump_memory` writes. Raises OSError."""
+    with _WholeOrNothing(path) as part, source.open("rb") as data, part.open("wb") as file:
+        size = os.fstat(data.fileno()).st_size
+        for offset in range(0, size, CHUNK):
+            _put(file.fileno(), offset, os.pread(data.fileno(), CHUNK, offset), allowance)
+        file.truncate(size)
+
+
+def _put(file: int, offset: int, data: bytes, allowance: Allowance) -> None:
+    if data == _ZERO[: len(data)]:
+        return
+    allowance.take(len(data))
+    while data:  # a file that has reached its limit takes a part first
+        written = os.pwrite(file, data, offset)
+        data, offset = data[written:], offset + written
+
+
+class _WholeOrNothing:
+    """A path to write to; what was written gets its name only if nothing went wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+
+    def __enter__(self) -> Path:
+        return self._part
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink(missing_ok=True)

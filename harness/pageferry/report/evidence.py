@@ -1,0 +1,211 @@
+"""One folder for one failed test: all that is known of the machine it has left.
+
+    failure.txt     the test, its error, what could not be taken; begin here
+    console.log     the console's lines, the test's name before them
+    qmp.log mi.log  what the monitor, and gdb where it was used, were told and said
+    timeline.log    all wires on one clock
+    requests.txt    requests on the console, each with its answer
+    registers.txt   every CPU's, and where it is by name
+    guest1.txt ...  each guest's two tables, walked in physical memory; also as .json
+    frames.txt      the hypervisor's record of every frame; also as .json
+    *.elf           the images
+    command.txt     how QEMU was started; this and what follows not of a remote machine
+    ram.bin         physical memory, sparse
+    snapshot.qcow2  QEMU's snapshots, "failure" among them
+    reproduce.sh    brings the machine up again, in gdb
+
+Each is taken by itself: what goes wrong with one is written down in its place, and the
+others are taken all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from ..channel import Deadline
+from ..journal import Entry
+from ..machine import Machine
+from ..target import Remote
+from ..testbed import Testbed
+from . import accounts, dump, reproduce
+
+PATIENCE = 10.0
+"""Seconds, before scaling, that QEMU has for all that is asked of it."""
+
+
+@dataclass
+class Scene:
+    """A machine that a failed test has left.
+
+    bed     None where there are no guests of ours
+    images  files with the symbols of what runs in it, the kernel's first
+    """
+
+    test: str
+    phase: str
+    error: str
+    machine: Machine
+    bed: Testbed | None
+    images: tuple[Path, ...]
+
+
+@dataclass
+class Evidence:
+    """Takes down what there is about a scene, into `folder`.
+
+    problems  what could not be taken, a line each
+    """
+
+    scene: Scene
+    folder: Path
+    allowance: dump.Allowance
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._deadline = Deadline.after(PATIENCE)
+        self._journal = self.scene.machine.channel.journal
+        self._since = self._beginning()
+        self._remote = isinstance(cast(object, self.scene.machine), Remote)
+
+    def _beginning(self) -> float:
+        """When the test began on this machine, as its mark says; 0 without one."""
+        marks = self._journal.entries(wires=["test"])
+        return marks[-1].seconds if marks else 0.0
+
+    def collect(self) -> None:
+        """Stop the machine, take everything, and let it go on if it had been running.
+
+        Raises nothing: see `problems`.
+        """
+        running = self._try("the machine's state", self._stop) or False
+        self._try("an old folder", partial(shutil.rmtree, self.folder, ignore_errors=True))
+        self._try("the folder", partial(self.folder.mkdir, parents=True, exist_ok=True))
+        self._write("failure.txt", self._summary)
+        self._take_logs()
+        self._write("registers.txt", self._gdb_registers if self._remote else self._registers)
+        if self.scene.bed is not None:
+            self._take_guests(self.scene.bed)
+        self._take_images()
+        if not self._remote:  # a board gives neither a snapshot nor all of its memory in good time
+            self._take_state()
+        self._write("failure.txt", self._summary)
+        if running:
+            self._try("letting it go on", self.scene.machine.cont)
+
+    # One thing at a time
+
+    def _try(self, what: str, act: Callable[[], Any]) -> Any:
+        """Do it; what goes wrong, be it a mistake in here, is a problem and no error.
+
+        A test's own failure is on its way to the report, and nothing may replace it.
+        """
+        try:
+            return act()
+        except Exception as error:  # noqa: BLE001 - see above
+            first = str(error).partition("\n")[0]
+            self.problems.append(f"{what}: {type(error).__name__}: {first}")
+            return None
+
+    def _write(self, name: str, make: Callable[[], str]) -> None:
+        text = self._try(name, make)
+        if text is None:
+            text = f"not taken: {self.problems[-1]}\n"
+        self._try(name, lambda: (self.folder / name).write_text(text, "utf-8", "replace"))
+
+    # What there is
+
+    def _stop(self) -> bool:
+        self._journal.note("test", "#", "failed; what follows is the taking of evidence")
+        machine = self.scene.machine
+        if self._remote:
+            running = machine.debugger().running
+        else:
+            status = machine.monitor.execute("query-status", None, self._deadline)
+            running = bool(status["running"])
+        if running:
+            machine.stop()  # by gdb, where that has control
+        return running
+
+    def _entries(self, *wires: str) -> list[Entry]:
+        """What these wires (all if none is named) said from the test's beginning on."""
+        return self._journal.entries(self._since, ("test", *wires) if wires else None)
+
+    def _take_logs(self) -> None:
+        for wire in ("console", "qmp", "mi"):
+            if wire != "mi" or self._journal.entries(self._since, [wire]):
+                self._write(f"{wire}.log", partial(accounts.lines, self._entries(wire)))
+        self._write("timeline.log", lambda: accounts.lines(self._entries()))
+        self._write("requests.txt", lambda: accounts.requests(self._entries("console")))
+
+    def _registers(self) -> str:
+        human = self.scene.machine.monitor.human("info registers -a", self._deadline)
+        agents = [self.scene.bed.guests[0].agent_image] if self.scene.bed else []
+        return accounts.registers(human, [self.scene.machine.image, *agents])
+
+    def _gdb_registers(self) -> str:
+        gdb = self.scene.machine.debugger()
+        words = ("backtrace", "info registers")
+        return "".join(gdb.command(f"thread apply all {it}", self._deadline) for it in words)
+
+    def _take_guests(self, bed: Testbed) -> None:
+        for guest in bed.guests:
+            self._take_pair(
+                f"guest{guest.vm}", partial(accounts.guest_tables, guest), accounts.guest_text
+            )
+        base = bed.machine.arch.ram_base
+        show = partial(accounts.frame_text, base=base)
+        self._take_pair("frames", partial(accounts.frame_runs, bed), show)
+
+    def _take_pair(self, name: str, find: Callable[[], Any], show: Callable[[Any], str]) -> None:
+        """The same for people and for programs."""
+        found = self._try(name, find)
+        if found is None:
+            self._write(f"{name}.txt", lambda: f"not taken: {self.problems[-1]}\n")
+            return
+        self._write(f"{name}.txt", partial(show, found))
+        self._write(f"{name}.json", lambda: json.dumps(found, indent=1) + "\n")
+
+    def _take_images(self) -> None:
+        for image in self.scene.images:
+            self._try(image.name, partial(shutil.copyfile, image, self.folder / image.name))
+
+    def _take_state(self) -> None:
+        machine, folder = self.scene.machine, self.folder
+        self._write("command.txt", lambda: f"{shlex.join(machine.command)}\n")
+        ram = folder / reproduce.RAM_FILE
+        base = machine.arch.ram_base
+        write = partial(dump.dump_memory, machine.memory, base, machine.ram, ram, self.allowance)
+        self._try(reproduce.RAM_FILE, write)
+        self._try(reproduce.SNAPSHOT_FILE, self._take_snapshot)
+        script = partial(reproduce.script, self.scene.test, machine.arch.name)
+        command, kernel = machine.command, machine.kernel.name
+        self._write("reproduce.sh", lambda: script(command, kernel, machine.ram))
+        self._try("reproduce.sh", lambda: (folder / "reproduce.sh").chmod(0o755))
+
+    def _take_snapshot(self) -> None:
+        machine = self.scene.machine
+        machine.snapshot(reproduce.SNAPSHOT, self._deadline)
+        path = self.folder / reproduce.SNAPSHOT_FILE
+        dump.copy_sparse(machine.snapshot_file, path, self.allowance)
+        machine.drop_snapshot(reproduce.SNAPSHOT, self._deadline)
+
+    def _summary(self) -> str:
+        scene, machine = self.scene, self.scene.machine
+        told = [
+            f"test          {scene.test}",
+            f"failed in     {scene.phase}",
+            f"machine       {machine.arch.name}, CPUs: {machine.cpus}",
+            f"kernel        {machine.kernel}",
+            "",
+            scene.error.rstrip(),
+        ]
+        if self.problems:
+            told += ["", "What could not be taken:", *(f"  {line}" for line in self.problems)]
+        return "\n".join(told) + "\n"

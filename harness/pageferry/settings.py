@@ -1,0 +1,210 @@
+"""What a run is told about its machines, and where it was told.
+
+    command line             environment            ini file
+    --pageferry-cpus 3   >   PAGEFERRY_CPUS=3   >   pageferry_cpus = 3   >   default
+
+Every option has these three names. A value that makes no sense raises ValueError, which
+names where it came from and what would be accepted.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TARGETS = ("qemu", "remote")
+"""What a test can run on: an emulator of its own, or a machine that is only reached."""
+
+CAPABILITIES = (
+    *("console", "debugger", "memory"),
+    *("monitor", "snapshot", "shared-ram", "icount", "plugin"),
+)
+"""What a target may have, the first three always; a remote one has no more."""
+
+ALWAYS = frozenset(CAPABILITIES[:3])
+
+Parse = Callable[[str, Path], Any]
+"""Makes a value of its text; the folder is the one that relative paths start from."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing that can be said in three places; `name` as in `pageferry_<name>`.
+
+    A `default` that is a path starts from the root.
+    """
+
+    name: str
+    parse: Parse
+    default: Any
+    help: str
+    short: str | None = None
+    """Another name on the command line."""
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return f"--pageferry-{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return f"PAGEFERRY_{self.name.upper()}"
+
+    @property
+    def ini(self) -> str:
+        """Its name in an ini file."""
+        return f"pageferry_{self.name}"
+
+
+def _arch(text: str, _: Path) -> str:
+    from . import arch
+
+    return _one_of(text, arch.names())
+
+
+def _target(text: str, _: Path) -> str:
+    return _one_of(text, TARGETS)
+
+
+def _one_of(text: str, names: tuple[str, ...]) -> str:
+    if text not in names:
+        raise ValueError(f"there are: {', '.join(names)}")
+    return text
+
+
+def _count(text: str, _: Path) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise ValueError("it is a number of CPUs, 1 or more")
+    return int(text)
+
+
+def _scale(text: str, _: Path) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale < float("inf"):
+        raise ValueError("it is a factor greater than 0, as 1 or 2.5")
+    return scale
+
+
+def _words(text: str, _: Path) -> tuple[str, ...]:
+    return tuple(shlex.split(text))
+
+
+def _text(text: str, _: Path) -> str:
+    return text
+
+
+def _path(text: str, base: Path) -> Path:
+    return base / Path(text).expanduser()
+
+
+def _file(text: str, base: Path) -> Path:
+    path = _path(text, base)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
+OPTIONS = (
+    Option("arch", _arch, "x86_64", "architecture of the machine"),
+    Option("cpus", _count, 1, "number of its CPUs"),
+    Option("qemu", _text, None, "emulator to run instead of the architecture's own"),
+    Option("qemu_args", _words, (), "more arguments for the emulator, quoted as for a shell"),
+    Option("timeout_scale", _scale, None, "factor for every timeout, on slow machines"),
+    Option("target", _target, "qemu", f"what tests run on: {', '.join(TARGETS)}"),
+    Option("serial", _text, None, "serial line of a remote target", "--serial"),
+    Option("gdb_server", _text, None, "gdb server of a remote target, HOST:PORT", "--gdb"),
+    Option("reset", _text, None, "gdb's command that starts a remote target again"),
+    Option("kernel", _file, None, "ELF file that the fixture `machine` boots, one of your own"),
+    Option("firmware", _path, None, "folder of hypervisor.elf and agent.elf"),
+    Option("evidence", _path, Path("build/evidence"), "folder that gets one folder a failed test"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of OPTIONS. What was not said and has no default is None."""
+
+    arch: str
+    cpus: int
+    qemu: str | None
+    qemu_args: tuple[str, ...]
+    timeout_scale: float | None
+    target: str
+    serial: str | None
+    gdb_server: str | None
+    reset: str | None
+    kernel: Path | None
+    firmware: Path | None
+    evidence: Path
+
+    @property
+    def summary(self) -> str:
+        """One line for the head of a report."""
+        cpus = "1 CPU" if self.cpus == 1 else f"{self.cpus} CPUs"
+        kernel = [f"kernel {self.kernel}"] if self.kernel else []
+        return ", ".join([self.arch, cpus, f"target {self.target}", *kernel])
+
+    def capabilities(self, cpus: int | None = None) -> frozenset[str]:
+        """What a machine with so many CPUs (or as many as usual) has, out of CAPABILITIES."""
+        from . import arch
+
+        if self.target == "remote":
+            return ALWAYS
+        counts = (cpus or self.cpus) == 1 and arch.get(self.arch).icount
+        return frozenset(CAPABILITIES) - (frozenset() if counts else {"icount"})
+
+
+def gather(
+    said: Callable[[str], str | None],
+    environ: Mapping[str, str],
+    written: Callable[[str], str],
+    here: Path,
+    root: Path,
+    ini_folder: Path,
+) -> Settings:
+    """Settings from all places.
+
+    said        the text of an option on the command line, by its name, or None
+    written     the text of an ini key, or ""
+    here        where relative paths of command line and environment start from
+    root        where those of defaults do
+    ini_folder  where those of the ini file do
+
+    Raises ValueError. An empty text counts as not said.
+    """
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        places = (
+            (option.flag, said(option.name), here),
+            (option.variable, environ.get(option.variable), here),
+            (option.ini, written(option.ini), ini_folder),
+        )
+        place = next((place for place in places if place[1]), None)
+        if place is not None:
+            values[option.name] = _parsed(option, *place)
+        elif isinstance(option.default, Path):
+            values[option.name] = root / option.default
+        else:
+            values[option.name] = option.default
+    if values["target"] == "remote" and not (values["serial"] and values["gdb_server"]):
+        raise ValueError("a remote target needs --serial PATH and --gdb HOST:PORT")
+    return Settings(**values)
+
+
+def _parsed(option: Option, where: str, text: str | None, base: Path) -> Any:
+    try:
+        return option.parse(text or "", base)
+    except ValueError as error:
+        raise ValueError(f"{where}={text}: {error}") from error
+
+
+def firmware_folder(settings: Settings, root: Path) -> Path:
+    """Where our firmware is: as said, or where `make firmware` puts it below `root`."""
+    return settings.firmware or root / "build" / "firmware" / settings.arch

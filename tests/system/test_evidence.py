@@ -1,0 +1,303 @@
+"""What a failed test leaves: one folder, from which the reason can be found."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tests.system import failing, tiny
+from tests.system.failing import FIVE_LINES, only_folder
+
+ALWAYS = {
+    *("failure.txt", "console.log", "qmp.log", "timeline.log", "requests.txt"),
+    *("registers.txt", "command.txt", "ram.bin", "snapshot.qcow2", "reproduce.sh"),
+}
+OURS = {
+    *("guest1.txt", "guest1.json", "guest2.txt", "guest2.json"),
+    *("frames.txt", "frames.json", "hypervisor.elf", "agent.elf"),
+}
+
+
+@pytest.fixture
+def bench(pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
+    return failing.bench(pytester, arch)
+
+
+@pytest.fixture
+def second(bench: pytest.Pytester, arch: str, tmp_path: Path) -> pytest.Pytester:
+    """A folder of tests that use a kernel of their own."""
+    kernel = tiny.build(arch, "parrot", tmp_path)
+    ini = bench.path / "tox.ini"
+    ini.write_text(f"{ini.read_text()}\npageferry_kernel = {kernel}\n")
+    return bench
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_every_file_is_there_and_none_is_empty(bench: pytest.Pytester) -> None:
+    bench.makepyfile(FIVE_LINES)
+    result = bench.runpytest_subprocess("--junitxml=junit.xml")
+    result.assert_outcomes(failed=1)
+    folder = only_folder(bench)
+    assert names(folder) == ALWAYS | OURS
+    assert [path.name for path in folder.iterdir() if path.stat().st_size == 0] == []
+    result.stdout.fnmatch_lines(["*pageferry evidence*", str(folder)])
+    junit = (bench.path / "junit.xml").read_text()
+    assert f'<property name="evidence" value="{folder}"' in junit
+    assert sum(path.stat().st_blocks * 512 for path in folder.iterdir()) < 16 << 20
+
+
+def test_the_reason_can_be_read(bench: pytest.Pytester) -> None:
+    bench.makepyfile(FIVE_LINES)
+    bench.runpytest_subprocess()
+    folder = only_folder(bench)
+    told = {
+        path.name: path.read_text() for path in folder.iterdir() if path.suffix in (".txt", ".log")
+    }
+    assert "guest 1 faulted at GPA 0x60100000" in told["failure.txt"]
+    assert re.search(
+        r"remap 1 0x60100000 0x2 0x30000000\n +< \d+ ok frame=(0x\w+) .* ms\)", told["requests.txt"]
+    )
+    assert "CPU 0 is at 0x" in told["registers.txt"].splitlines()[0]
+    assert "RIP=" in told["registers.txt"]
+    first = told["console.log"].splitlines()[0]
+    assert first.endswith("::test_five_lines begins")
+    assert "000030000000-0x000030000fff" in told["guest2.txt"]
+    assert "000060100000" not in told["guest1.txt"].partition("stage 2")[2].replace("-0x", " ")
+    assert "owner=2" in told["frames.txt"]
+
+
+def test_all_wires_are_on_one_clock(bench: pytest.Pytester) -> None:
+    bench.makepyfile(FIVE_LINES.replace("a.fill", "testbed.machine.debugger(); a.fill"))
+    bench.runpytest_subprocess()
+    folder = only_folder(bench)
+    lines = (folder / "timeline.log").read_text().splitlines()
+    times = [float(line.split()[0]) for line in lines]
+    assert times == sorted(times)
+    assert {line.split()[1] for line in lines} == {"test", "console", "qmp", "mi"}
+    for wire in ("console", "qmp", "mi"):
+        own = (folder / f"{wire}.log").read_text().splitlines()
+        assert [line for line in lines if line.split()[1] in (wire, "test")] == own
+
+
+def test_only_what_belongs_to_the_test_is_told(bench: pytest.Pytester) -> None:
+    bench.makepyfile(
+        """
+        def test_before(testbed):
+            testbed.machine.console.send_line("# of the test before")
+
+        def test_fails(testbed):
+            testbed.machine.console.send_line("# of this test")
+            assert False
+        """
+    )
+    bench.runpytest_subprocess()
+    told = (only_folder(bench) / "timeline.log").read_text()
+    assert "# of this test" in told
+    assert "test before" not in told
+    assert "test_before" not in told
+
+
+def test_tables_and_frames_are_there_for_programs(bench: pytest.Pytester) -> None:
+    bench.makepyfile(FIVE_LINES)
+    bench.runpytest_subprocess()
+    folder = only_folder(bench)
+    tables = json.loads((folder / "guest2.json").read_text())
+    (page,) = [run for run in tables["stage2"] if run["address"] == 0x3000_0000]
+    assert page["size"] == 4096
+    assert sum(run["size"] for run in tables["stage2"]) == (512 + 1) * 4096
+    (frame,) = [
+        run
+        for run in json.loads((folder / "frames.json").read_text())
+        if run["first"] <= page["output"] >> 12 < run["first"] + run["count"]
+    ]
+    assert (frame["kind"], frame["owner"]) == ("FRAME_GUEST", 2)
+
+
+def test_the_machine_goes_on_after_its_evidence_was_taken(bench: pytest.Pytester) -> None:
+    bench.makepyfile(
+        """
+        import pytest
+
+        pids = []
+
+        @pytest.fixture
+        def cleaned(testbed):
+            yield testbed
+            testbed.guests[0].ping()
+
+        @pytest.mark.parametrize("time", range(2))
+        def test_fails(cleaned, time):
+            pids.append(cleaned.machine.pid)
+            assert False
+
+        def test_is_the_same_process(testbed):
+            assert [testbed.machine.pid] * 2 == pids
+            testbed.guests[1].ping()
+        """
+    )
+    bench.runpytest_subprocess().assert_outcomes(failed=2, passed=1)
+
+
+def test_a_kernel_that_is_not_ours_has_evidence_too(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        def test_fails(machine):
+            machine.console.await_log("pageferry x86_64 ready")
+            assert machine.console.request("hello").fields == {"count": "z"}
+        """
+    )
+    second.runpytest_subprocess().assert_outcomes(failed=1)
+    folder = only_folder(second)
+    assert names(folder) == ALWAYS | {"parrot.elf"}
+    assert "ok count=a" in (folder / "requests.txt").read_text()
+    assert "receive" in (folder / "registers.txt").read_text().splitlines()[0]
+
+
+def test_a_machine_that_failed_to_boot_has_evidence(bench: pytest.Pytester, arch: str) -> None:
+    kernel = tiny.build(arch, "silent", bench.path)
+    for name in ("hypervisor.elf", "agent.elf"):
+        (bench.path / name).write_bytes(kernel.read_bytes())
+    bench.makepyfile("def test_it(testbed): pass\ndef test_another(testbed): pass")
+    result = bench.runpytest_subprocess(
+        f"--pageferry-firmware={bench.path}", "--pageferry-timeout-scale=0.05"
+    )
+    result.assert_outcomes(errors=2)
+    folder = next(path for path in (bench.path / "build/evidence").iterdir() if "it" in path.name)
+    assert "# the first line" in (folder / "console.log").read_text()
+    assert "halt" in (folder / "registers.txt").read_text().splitlines()[0]
+
+
+def test_a_machine_that_died_has_what_it_left(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        import os
+        import signal
+
+        def test_kills(machine):
+            machine.console.await_log("pageferry x86_64 ready")
+            os.kill(machine.pid, signal.SIGKILL)
+            machine.console.request("hello")
+        """
+    )
+    result = second.runpytest_subprocess("-W", "default")
+    result.assert_outcomes(failed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        ["E *QemuDied: *killed by signal 9*", "*evidence in * is not complete*"]
+    )
+    folder = only_folder(second)
+    assert "ready" in (folder / "console.log").read_text()
+    assert "QemuDied" in (folder / "registers.txt").read_text()
+    assert (folder / "ram.bin").stat().st_size == 32 << 20
+    assert not (folder / "snapshot.qcow2").exists()
+
+
+def test_a_machine_that_hangs_holds_nobody_up(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        import os
+        import signal
+
+        def test_freezes(machine):
+            os.kill(machine.pid, signal.SIGSTOP)
+            assert False, "its own failure"
+
+        def test_goes_on(machine):
+            machine.console.await_log("pageferry x86_64 ready")
+        """
+    )
+    result = second.runpytest_subprocess("--pageferry-timeout-scale=0.2", timeout=60)
+    result.assert_outcomes(failed=1, passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["E *its own failure"])
+    assert (only_folder(second) / "ram.bin").exists()
+
+
+LIMITED = """
+    import resource
+
+    import pytest
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(item, call):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+"""
+
+
+def test_a_full_disk_is_a_warning_that_names_the_folder(bench: pytest.Pytester) -> None:
+    bench.makeconftest(LIMITED)
+    bench.makepyfile(FIVE_LINES)
+    result = bench.runpytest_subprocess()
+    result.assert_outcomes(failed=1, warnings=1)
+    folder = only_folder(bench)
+    result.stdout.fnmatch_lines(
+        ["E *GuestFault*", f"*PytestWarning: the evidence in {folder} is not complete: *ram.bin: *"]
+    )
+    assert "ram.bin: OSError" in (folder / "failure.txt").read_text()
+    assert not (folder / "ram.bin").exists()
+    assert not (folder / "ram.bin.part").exists()
+    assert (folder / "guest1.txt").stat().st_size > 0
+
+
+def test_a_folder_that_cannot_be_made_hides_no_failure(bench: pytest.Pytester) -> None:
+    bench.makepyfile(FIVE_LINES)
+    (bench.path / "file").write_text("in the way")
+    result = bench.runpytest_subprocess("--pageferry-evidence=file/evidence")
+    result.assert_outcomes(failed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        ["E *GuestFault*", "*evidence in */file/evidence/* is not complete*"]
+    )
+
+
+def test_a_mistake_in_the_taking_of_evidence_hides_no_failure(bench: pytest.Pytester) -> None:
+    bench.makeconftest(
+        """
+        from pageferry.report import accounts
+
+        def broken(*_):
+            raise ZeroDivisionError("a mistake")
+
+        accounts.registers = accounts.frame_runs = broken
+        """
+    )
+    bench.makepyfile(FIVE_LINES)
+    result = bench.runpytest_subprocess()
+    result.assert_outcomes(failed=1, warnings=1)
+    result.stdout.fnmatch_lines(["E *GuestFault*", "*registers.txt: ZeroDivisionError: a mistake*"])
+    assert names(only_folder(bench)) == (ALWAYS | OURS) - {"frames.json"}
+
+
+def test_several_workers_take_the_evidence_of_their_own_tests(bench: pytest.Pytester) -> None:
+    bench.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("name", ["a b", "a_b", "a:b", "c" * 200])
+        def test_fails(testbed, name):
+            assert False
+        """
+    )
+    result = bench.runpytest_subprocess("-n2", "--pageferry-evidence=ev")
+    result.assert_outcomes(failed=4)
+    folders = sorted((bench.path / "ev").iterdir())
+    assert len(folders) == 4
+    assert all(names(folder) == ALWAYS | OURS for folder in folders)
+    assert all(f"{folder}" in result.stdout.str() for folder in folders)
+
+
+def test_an_expected_failure_leaves_nothing(bench: pytest.Pytester) -> None:
+    bench.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.xfail
+        def test_expected(testbed):
+            assert False
+
+        def test_skipped(testbed):
+            pytest.skip("for no reason")
+        """
+    )
+    bench.runpytest_subprocess().assert_outcomes(xfailed=1, skipped=1)
+    assert not (bench.path / "build").exists()

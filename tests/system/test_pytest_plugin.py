@@ -1,0 +1,194 @@
+"""A second repository: its own ELF, the plugin's fixtures, and no firmware of ours."""
+
+from pathlib import Path
+
+import pytest
+from tests.system import tiny
+
+
+@pytest.fixture(scope="session")
+def parrot(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.build(arch, "parrot", tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture
+def second(pytester: pytest.Pytester, parrot: Path, arch: str) -> pytest.Pytester:
+    """A repository with an ini file that names its kernel, and nothing else."""
+    kernel = pytester.path / "own.elf"
+    kernel.write_bytes(parrot.read_bytes())
+    pytester.makeini(
+        f"[pytest]\npageferry_kernel = own.elf\npageferry_arch = {arch}\n"
+        "filterwarnings = error\naddopts = --strict-markers -p no:hypothesispytest"
+    )
+    return pytester
+
+
+def test_it_uses_machine_console_and_image(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        def test_answers(machine):
+            machine.console.await_log("pageferry x86_64 ready")
+            assert machine.console.request("hello").fields == {"count": "a"}
+            assert machine.image.function_of(machine.image.symbol("say")) == "say"
+            assert machine.kernel.name == "own.elf"
+        """
+    )
+    second.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_it_uses_the_debugger(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        def test_stops(machine, debugger):
+            machine.console.await_log("pageferry x86_64 ready")
+            debugger.interrupt()
+            machine.console.submit("quiet")
+            assert debugger.run_to("next_line").frame.function == "next_line"
+            assert debugger.memory.read(machine.image.symbol("line"), 9) == machine.memory.read(
+                machine.image.symbol("line"), 9
+            )
+        """
+    )
+    second.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_every_test_begins_with_the_first_instruction_of_one_process(
+    second: pytest.Pytester,
+) -> None:
+    second.makepyfile(
+        """
+        import pytest
+        from pageferry.address import HPA
+
+        pids = set()
+
+        @pytest.mark.parametrize("time", range(3))
+        def test_fresh(machine, time):
+            machine.console.await_log("pageferry x86_64 ready")
+            assert machine.console.lines == ("# pageferry x86_64 ready",)
+            assert machine.console.request("hello").fields == {"count": "a"}
+            assert machine.memory.read(HPA(0x180_0000), 4) == bytes(4)
+            machine.memory.write(HPA(0x180_0000), b"mess")
+            pids.add(machine.pid)
+            assert len(pids) == 1
+        """
+    )
+    second.runpytest_subprocess().assert_outcomes(passed=3)
+
+
+def test_a_machine_that_died_is_replaced(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        import os
+        import signal
+
+        def test_kills(machine):
+            os.kill(machine.pid, signal.SIGKILL)
+
+        def test_goes_on(machine):
+            machine.console.await_log("pageferry x86_64 ready")
+        """
+    )
+    second.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_after_a_failure_of_the_bench_the_process_is_another(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        pids = []
+
+        def test_panics(machine):
+            pids.append(machine.pid)
+            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.request("panic")
+
+        def test_only_fails(machine):
+            assert machine.pid not in pids
+            pids.append(machine.pid)
+            assert False, "by itself"
+
+        def test_goes_on(machine):
+            assert machine.pid == pids[1]
+        """
+    )
+    result = second.runpytest_subprocess()
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["*FirmwarePanic*", "*AssertionError: by itself*"])
+
+
+def test_a_machine_that_no_test_uses_stands_still(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        def test_uses(machine):
+            test_uses.machine = machine
+            assert machine.monitor.execute("query-status")["running"]
+
+        def test_looks():
+            assert not test_uses.machine.monitor.execute("query-status")["running"]
+        """
+    )
+    second.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_a_mark_asks_for_a_kind_of_machine(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        import pytest
+
+        def cpus(machine):
+            return len(machine.monitor.execute("query-cpus-fast"))
+
+        @pytest.mark.pageferry(cpus=3)
+        def test_three(machine):
+            assert cpus(machine) == 3
+
+        def test_as_usual(machine):
+            assert cpus(machine) == 2
+
+        @pytest.mark.needs("icount")
+        @pytest.mark.pageferry(cpus=1, icount=True)
+        def test_counts(machine):
+            assert "-icount" in machine.command
+        """
+    )
+    second.runpytest_subprocess("--pageferry-cpus=2").assert_outcomes(passed=3)
+
+
+def test_more_arguments_reach_the_emulator(second: pytest.Pytester) -> None:
+    second.makepyfile(
+        """
+        def test_named(machine):
+            assert machine.monitor.execute("query-name") == {"name": "of a test"}
+        """
+    )
+    result = second.runpytest_subprocess("--pageferry-qemu-args=-name 'of a test'")
+    result.assert_outcomes(passed=1)
+
+
+def test_an_emulator_that_is_missing_is_an_error_of_every_test(second: pytest.Pytester) -> None:
+    second.makepyfile("def test_one(machine): pass\ndef test_two(machine): pass")
+    result = second.runpytest_subprocess("--pageferry-qemu=no-such-qemu")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["E *QemuMissing: no program no-such-qemu*"])
+
+
+def test_several_workers_have_a_machine_each_and_say_nothing_about_it(
+    second: pytest.Pytester,
+) -> None:
+    second.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("time", range(8))
+        def test_answers(machine, time, record_property):
+            machine.console.await_log("pageferry x86_64 ready")
+            record_property("pid", machine.pid)
+        """
+    )
+    result = second.runpytest_subprocess("-n2", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=8)
+    assert result.stderr.str() == ""
+    junit = (second.path / "junit.xml").read_text()
+    assert len(set(junit.split('name="pid" value="')[1:])) >= 2
+    assert junit.count('<property name="architecture" value="x86_64"') == 8
+    assert junit.count('<property name="cpus" value="1"') == 8

@@ -1,0 +1,94 @@
+"""The machine of a failed test in gdb: at once, when the run is over, or any time later."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.system import failing
+from tests.system.failing import FIVE_LINES, only_folder
+
+pytestmark = pytest.mark.skipif(shutil.which("gdb-multiarch") is None, reason="no gdb-multiarch")
+
+
+@pytest.fixture
+def bench(pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
+    return failing.bench(pytester, arch)
+
+
+def reproduced(folder: Path, *commands: str) -> str:
+    """What gdb prints when the script runs these commands."""
+    words = [word for command in commands for word in ("-ex", command)]
+    script = [str(folder / "reproduce.sh"), "-batch", *words]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_script_brings_up_the_machine_as_it_was(bench: pytest.Pytester) -> None:
+    bench.makepyfile(FIVE_LINES)
+    bench.runpytest_subprocess()
+    folder = only_folder(bench)
+    counter = re.match(r"CPU 0 is at (0x\w+)", (folder / "registers.txt").read_text())
+    assert counter is not None
+    said = reproduced(folder, "p/x $rip", "p frames[0x500000 >> 12].owner", "info line *$pc")
+    assert f"= {counter[1]}\n" in said
+    assert r"2 '\002'" in said
+    assert "firmware/" in said
+    assert left_behind(folder) == []
+
+
+def test_without_its_snapshot_the_script_shows_ram(bench: pytest.Pytester) -> None:
+    bench.makepyfile(FIVE_LINES)
+    bench.runpytest_subprocess()
+    folder = only_folder(bench)
+    (folder / "snapshot.qcow2").unlink()
+    before = (folder / "ram.bin").read_bytes()
+    said = reproduced(folder, "p frames[0x500000 >> 12].owner", "set var frames[0].owner = 9")
+    assert "only RAM is what it was" in said
+    assert r"2 '\002'" in said
+    assert (folder / "ram.bin").read_bytes() == before
+    assert left_behind(folder) == []
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Processes that work in the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if os.readlink(path) == str(folder):
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_gdb_has_the_terminal_where_a_test_has_failed(bench: pytest.Pytester) -> None:
+    bench.makepyfile(f"{FIVE_LINES}\n    def test_next(guests): guests[0].ping()")
+    child = bench.spawn_pytest("--pageferry-gdb", expect_timeout=60)
+    child.expect("GuestFault: .*has failed; .quit. goes on")
+    child.expect(r"\(gdb\) ")
+    child.sendline("print frames[0x500000 >> 12].owner")
+    child.expect(r"2 '.002'")
+    child.sendline("quit")
+    child.sendline("y")
+    child.expect("1 failed, 1 passed")
+    child.wait()
+
+
+def test_the_machine_of_a_failed_test_is_kept_until_it_is_enough(bench: pytest.Pytester) -> None:
+    bench.makepyfile(f"{FIVE_LINES}\n    def test_next(guests): guests[0].ping()")
+    child = bench.spawn_pytest("--pageferry-keep", expect_timeout=60)
+    child.expect("1 failed, 1 passed")
+    child.expect(r"::test_five_lines\r\n +QEMU (\d+): ([^\r]*)\r\n")
+    assert isinstance(child.match, re.Match)
+    pid, command = int(child.match[1]), child.match[2].decode()
+    child.expect("Press Enter to end them")
+    look = f"{command} -batch -ex 'print frames[0x500000 >> 12].owner'"
+    said = subprocess.run(look, shell=True, capture_output=True, text=True, check=True, timeout=60)
+    assert r"2 '\002'" in said.stdout
+    child.sendline()
+    child.wait()
+    assert not Path(f"/proc/{pid}").exists()

@@ -1,0 +1,175 @@
+"""pytest with the plugin, where no machine is started."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("pexpect", "elftools", "qemu", "asyncio", "pygdbmi", "rich", "click")
+
+LIST_MODULES = """
+import sys
+import pytest
+import _pytest.terminal, _pytest.junitxml
+before = set(sys.modules)
+import pageferry.pytest_plugin
+print(*sorted(set(sys.modules) - before))
+"""
+
+TIME_IMPORT = """
+import sys, time
+import pytest
+start = time.perf_counter()
+import pageferry.pytest_plugin
+print(time.perf_counter() - start)
+"""
+
+
+def said_by(program: str) -> str:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_importing_the_plugin_imports_nothing_heavy() -> None:
+    imported = said_by(LIST_MODULES).split()
+    assert [name for name in imported if name.split(".")[0] in HEAVY] == []
+    ours = {name for name in imported if name.startswith("pageferry")}
+    assert ours == {"pageferry", "pageferry.pytest_plugin", "pageferry.settings"}
+
+
+def test_importing_the_plugin_takes_less_than_50_ms() -> None:
+    assert min(float(said_by(TIME_IMPORT)) for _ in range(5)) < 0.05
+
+
+def test_a_run_that_asks_for_no_machine_imports_nothing_more(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_passes():
+            ours = {name for name in sys.modules if name.startswith("pageferry.")}
+            assert ours == {"pageferry.pytest_plugin", "pageferry.settings"}
+            assert not {"elftools", "pexpect", "qemu.qmp"} & set(sys.modules)
+
+        def test_fails():
+            assert False
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:timeout")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "evidence" not in result.stdout.str()
+    assert not (pytester.path / "build").exists()
+
+
+def test_the_head_of_the_report_says_what_a_machine_would_be(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--pageferry-cpus=3")
+    result.stdout.fnmatch_lines(["pageferry: x86_64, 3 CPUs, target qemu"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--pageferry-arch=vax", "ERROR: --pageferry-arch=vax: there are: *x86_64*"),
+        ("--pageferry-target=moon", "ERROR: --pageferry-target=moon: there are: qemu*"),
+        (
+            "--pageferry-kernel=no.elf",
+            "ERROR: --pageferry-kernel=no.elf: there is no file */no.elf",
+        ),
+    ],
+)
+def test_a_bad_value_ends_the_run_before_it_begins(
+    pytester: pytest.Pytester, argument: str, message: str
+) -> None:
+    result = pytester.runpytest_subprocess(argument)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_a_bad_value_in_the_environment_is_named_by_its_variable(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGEFERRY_CPUS", "many")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: PAGEFERRY_CPUS=many: *"])
+
+
+SHOW = """
+    def test_it(pageferry_settings):
+        assert pageferry_settings.cpus == {cpus}
+"""
+
+
+def test_line_environment_and_ini_file_are_heard_in_this_order(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeini("[pytest]\npageferry_cpus = 4")
+    pytester.makepyfile(SHOW.format(cpus=4))
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    monkeypatch.setenv("PAGEFERRY_CPUS", "3")
+    pytester.makepyfile(SHOW.format(cpus=3))
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    pytester.makepyfile(SHOW.format(cpus=2))
+    pytester.runpytest_subprocess("--pageferry-cpus=2").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_the_timeout_scale_is_every_waits(pytester: pytest.Pytester, workers: str) -> None:
+    pytester.makepyfile(
+        """
+        from pageferry.channel import Deadline
+
+        def test_it():
+            assert Deadline.after(10).seconds == 25
+        """
+    )
+    result = pytester.runpytest_subprocess("--pageferry-timeout-scale=2.5", workers)
+    result.assert_outcomes(passed=1)
+
+
+def test_a_test_that_needs_what_the_target_lacks_is_skipped_by_its_name(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.needs("console", "icount")
+        def test_counts():
+            assert False
+
+        @pytest.mark.needs("icount")
+        @pytest.mark.pageferry(cpus=1)
+        def test_counts_on_one():
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--pageferry-cpus=3", "-rs", "--strict-markers")
+    result.assert_outcomes(skipped=1, passed=1)
+    result.stdout.fnmatch_lines(["SKIPPED*target lacks: icount"])
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ('needs("magic")', "*no capability is called 'magic'; there are: console, *"),
+        ("pageferry(legs=3)", "*the mark pageferry takes cpus, icount, not 'legs'"),
+    ],
+)
+def test_a_mark_that_says_nonsense_is_an_error(
+    pytester: pytest.Pytester, mark: str, message: str
+) -> None:
+    pytester.makepyfile(f"import pytest\n@pytest.mark.{mark}\ndef test_it(): pass")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
+
+
+@pytest.mark.parametrize("flag", ["gdb", "keep"])
+def test_what_needs_the_terminal_is_refused_with_several_workers(
+    pytester: pytest.Pytester, flag: str
+) -> None:
+    result = pytester.runpytest_subprocess(f"--pageferry-{flag}", "-n2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --pageferry-{flag} needs this terminal: not with -n"])

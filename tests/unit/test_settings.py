@@ -1,0 +1,130 @@
+"""What a run is told: four places, one order, and values that make sense."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pageferry import arch
+from pageferry.settings import OPTIONS, TARGETS, Settings, firmware_folder, gather
+
+HERE, ROOT, INI = Path("/here"), Path("/root-of-it"), Path("/ini")
+GOOD = {
+    "arch": "x86_64",
+    "cpus": "3",
+    "qemu": "my-qemu",
+    "qemu_args": "-d 'in asm'",
+    "timeout_scale": "2.5",
+    "target": "qemu",
+    "serial": "ttyS0",
+    "gdb_server": "board:3333",
+    "reset": "monitor reset halt",
+    "kernel": __file__,
+    "firmware": "fw",
+    "evidence": "ev",
+}
+VALUES = {
+    **GOOD,
+    "cpus": 3,
+    "qemu_args": ("-d", "in asm"),
+    "timeout_scale": 2.5,
+    "kernel": Path(__file__),
+}
+
+
+def gathered(
+    line: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    ini: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from texts by the name of the option."""
+    line, ini = line or {}, ini or {}
+    variables = {f"PAGEFERRY_{name.upper()}": text for name, text in (environ or {}).items()}
+    written = {f"pageferry_{name}": text for name, text in ini.items()}
+    return gather(line.get, variables, lambda name: written.get(name, ""), HERE, ROOT, INI)
+
+
+def test_nothing_said_gives_the_defaults() -> None:
+    assert gathered() == Settings(
+        arch="x86_64",
+        cpus=1,
+        qemu=None,
+        qemu_args=(),
+        timeout_scale=None,
+        target="qemu",
+        serial=None,
+        gdb_server=None,
+        reset=None,
+        kernel=None,
+        firmware=None,
+        evidence=ROOT / "build/evidence",
+    )
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+@pytest.mark.parametrize(
+    ("place", "base"), [("line", HERE), ("environ", HERE), ("ini", INI)], ids=lambda it: str(it)
+)
+def test_every_option_can_be_said_in_every_place(option: Any, place: str, base: Path) -> None:
+    found = getattr(gathered(**{place: {option.name: GOOD[option.name]}}), option.name)
+    relative = option.name in ("firmware", "evidence")
+    assert found == (base / GOOD[option.name] if relative else VALUES[option.name])
+
+
+def test_the_command_line_outranks_the_environment_and_that_the_ini_file() -> None:
+    three = [{"cpus": "1"}, {"cpus": "2"}, {"cpus": "3"}]
+    assert gathered(*three).cpus == 1
+    assert gathered(None, *three[1:]).cpus == 2
+    assert gathered(None, None, three[2]).cpus == 3
+
+
+def test_an_empty_text_is_as_good_as_none() -> None:
+    assert gathered({"cpus": ""}, {"cpus": ""}, {"cpus": "2"}).cpus == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("arch", "vax", f"=vax: there are: {', '.join(arch.names())}"),
+        ("cpus", "none", "=none: it is a number of CPUs, 1 or more"),
+        ("cpus", "0", "=0: it is a number of CPUs, 1 or more"),
+        ("timeout_scale", "0", "=0: it is a factor greater than 0"),
+        ("timeout_scale", "nan", "=nan: it is a factor greater than 0"),
+        ("timeout_scale", "inf", "=inf: it is a factor greater than 0"),
+        ("target", "moon", f"=moon: there are: {', '.join(TARGETS)}"),
+        ("kernel", "no.elf", "=no.elf: there is no file /here/no.elf"),
+        ("qemu_args", "'", "=': No closing quotation"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_place_and_what_would_do(
+    name: str, text: str, message: str
+) -> None:
+    flag = f"--pageferry-{name.replace('_', '-')}"
+    with pytest.raises(ValueError, match=re.escape(flag + message)):
+        gathered({name: text})
+    with pytest.raises(ValueError, match=re.escape(f"PAGEFERRY_{name.upper()}=")):
+        gathered(None, {name: text})
+
+
+@pytest.mark.parametrize("wires", [{}, {"serial": "ttyS0"}, {"gdb_server": "board:3333"}])
+def test_a_remote_target_needs_both_of_its_wires(wires: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="a remote target needs --serial PATH and --gdb HOST:PORT"):
+        gathered({"target": "remote", **wires})
+
+
+def test_a_remote_target_has_what_every_target_has_and_no_more() -> None:
+    settings = gathered({"target": "remote", "serial": "ttyS0", "gdb_server": "board:3333"})
+    assert settings.capabilities() == {"console", "debugger", "memory"}
+
+
+def test_our_firmware_is_where_it_was_said_or_built() -> None:
+    assert firmware_folder(gathered(), ROOT) == ROOT / "build/firmware/x86_64"
+    assert firmware_folder(gathered({"firmware": "fw"}), ROOT) == HERE / "fw"
+
+
+def test_instructions_are_counted_on_one_cpu_only() -> None:
+    settings = gathered({"cpus": "3"})
+    assert "icount" not in settings.capabilities()
+    assert "icount" in settings.capabilities(cpus=1)
