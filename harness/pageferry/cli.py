@@ -1,4 +1,4 @@
-"""The command line: `pageferry run`, `pageferry console`, `pageferry doctor`.
+"""The command line: `pageferry run` and its companions.
 
 Exit status: 0 as hoped, 1 something is not as it should be, 2 the bench failed or the
 command line was wrong.
@@ -48,10 +48,10 @@ def doctor(arch: str, as_json: bool) -> None:
 @arch_option
 @click.option(
     "--door",
-    type=click.Choice(["guest", "console"]),
+    type=click.Choice(["guest", "console", "gdb"]),
     default="guest",
     show_default=True,
-    help="Who asks: the source guest by a hypercall, or the console.",
+    help="Who asks: the source guest by a hypercall, the console, or gdb.",
 )
 @click.option("--qemu", help="The emulator to run instead of the architecture's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON instead of the table.")
@@ -84,22 +84,20 @@ def run(
     from .testbed import Door
 
     path = output or Path("build", "run", arch, "result.json")
-    try:
+    with _failing_as("run"):
+        _make_way_for(path)
         with _progress() as progress:
             result = mechanisms.run(arch, Door(door), progress, qemu=qemu)
         found = json.dumps(show.as_json(result), indent=2)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(found + "\n")
+        _write(path, found + "\n")
         if svg is not None:
             show.draw(result, svg)
-    except (HarnessError, GuestReport, OSError) as error:
-        click.echo(f"pageferry run: {type(error).__name__}: {error}", err=True)
-        sys.exit(FAILED)
-    if as_json:
-        click.echo(found)
-    else:
-        show.print_result(result, Console())
-        click.echo(f"written to {path}")
+        if as_json:
+            click.echo(found)
+        else:
+            show.print_result(result, Console())
+            click.echo(f"written to {path}" + (f" and {svg}" if svg else ""))
+        sys.stdout.flush()
     sys.exit(0 if result.ok else UNEXPECTED)
 
 
@@ -112,11 +110,160 @@ def console(arch: str, cpus: int, qemu: str | None) -> None:
     from .report import console as console_report
     from .testbed import firmware_directory
 
-    try:
+    with _failing_as("console"):
         kernel = firmware_directory(arch) / "hypervisor.elf"
         console_report.run(arch, kernel, cpus=cpus, qemu=qemu)
-    except HarnessError as error:
-        click.echo(f"pageferry console: {type(error).__name__}: {error}", err=True)
+
+
+@main.command()
+@arch_option
+@click.option(
+    "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Of the machine."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Samples of what is slow; of the rest there are more.",
+)
+@click.option("--qemu", help="The emulator to run instead of the architecture's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON instead of the table.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the JSON.  [default: build/bench/ARCH.json]",
+)
+@click.option("--strict", is_flag=True, help="Exit with status 1 if a goal was missed.")
+def bench(
+    arch: str,
+    cpus: int,
+    rounds: int,
+    qemu: str | None,
+    as_json: bool,
+    output: Path | None,
+    strict: bool,
+) -> None:
+    """Measure what the harness costs, beside the goals for a quiet two-core machine."""
+    from rich.console import Console
+
+    from .report import bench as measuring
+    from .report import bench_table, figures
+
+    path = output or Path("build", "bench", f"{arch}.json")
+    with _failing_as("bench"):
+        _make_way_for(path)
+        with _progress() as progress:
+            result = measuring.run(arch, progress, rounds=rounds, cpus=cpus, qemu=qemu)
+        found = figures.as_json(result)
+        _write(path, found + "\n")
+        if as_json:
+            click.echo(found)
+        else:
+            bench_table.print_bench(result, Console())
+            click.echo(f"written to {path}")
+        sys.stdout.flush()
+    sys.exit(UNEXPECTED if strict and not result.met else 0)
+
+
+@main.command()
+@arch_option
+@click.option(
+    "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Of the machine."
+)
+@click.option("--qemu", help="The emulator to run instead of the architecture's own.")
+@click.option("--attach", is_flag=True, help="To a machine that runs, instead of starting one.")
+@click.option("--id", "name", help="Which one, as `pageferry machines` lists them.")
+@click.argument("gdb_arguments", nargs=-1, type=click.UNPROCESSED)
+def debug(
+    arch: str,
+    cpus: int,
+    qemu: str | None,
+    attach: bool,
+    name: str | None,
+    gdb_arguments: tuple[str, ...],
+) -> None:
+    """Start the firmware stopped, and gdb in front of it, which knows `hv`.
+
+    Arguments after -- go to gdb.
+    """
+    from .report import debugging
+
+    with _failing_as("debug"):
+        if attach or name:
+            sys.exit(debugging.attach(name, gdb_arguments))
+        sys.exit(debugging.start(arch, cpus, qemu, gdb_arguments))
+
+
+@main.command()
+def machines() -> None:
+    """List the machines that run and can be found."""
+    from .manifest import running
+
+    for machine in running():
+        click.echo(f"{machine.id}  {machine.cpus} CPU  {machine.kernel}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@arch_option
+@click.option("--id", "name", help="Of several machines: which one.")
+@click.option(
+    "--ram",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file with a machine's RAM, instead of a machine that runs.",
+)
+@click.option(
+    "--kernel",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The ELF file that ran in it.  [default: hypervisor.elf of our firmware]",
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+def inspect(
+    arch: str, name: str | None, ram: Path | None, kernel: Path | None, command: tuple[str, ...]
+) -> None:
+    """Look at a running machine, or at its RAM in a file. All commands take --json.
+
+    \b
+    guests               every guest: state, where it is, its root tables
+    walk GUEST ADDRESS   a guest-virtual address through both stages
+    owner ADDRESS        who has the frame at a host-physical address
+    map GUEST            what stage 2 maps; --stage 1: the guest's own tables
+    x GUEST:ADDRESS [N]  N 64-bit words at a guest-virtual address
+    """
+    from .report import looking
+    from .testbed import firmware_directory
+
+    with _failing_as("inspect"):
+        if ram is None:
+            click.echo(looking.running(command, name))
+        else:
+            elf = kernel or firmware_directory(arch) / "hypervisor.elf"
+            click.echo(looking.dump(command, arch, elf, ram))
+
+
+def _make_way_for(path: Path) -> None:
+    """No result of an earlier run is left to be taken for this one's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_text(text)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _failing_as(name: str) -> Iterator[None]:
+    """What the bench says when it fails goes to the error stream, with status 2."""
+    try:
+        yield
+    except (HarnessError, GuestReport, OSError) as error:
+        click.echo(f"pageferry {name}: {type(error).__name__}: {error}", err=True)
         sys.exit(FAILED)
 
 

@@ -129,7 +129,9 @@ def _conclude(fmt: TableFormat, address: int, way: list[tuple[Step, Entry]]) -> 
         return Translation(address, steps, last.kind, last.level, None, Rights.NONE, size)
     rights = Rights.ALL
     for step in steps:
-        rights &= step.rights
+        # Python's flags are slow to combine, and most tables withhold nothing.
+        if step.rights is not Rights.ALL:
+            rights &= step.rights
     output = HPA(entry.output + address % size)
     return Translation(address, steps, Kind.LEAF, last.level, output, rights, size)
 

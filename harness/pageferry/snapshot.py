@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .channel import Timeout
+from .errors import MonitorError
 from .monitor import Monitor
 
 _FILE = "snapshot-file"
@@ -20,7 +21,7 @@ class Snapshots:
 
     def __init__(self, monitor: Monitor, file: int) -> None:
         self._monitor = monitor
-        self._file = file
+        self.file = file
         self._attached = False
 
     def save(self, name: str, timeout: Timeout = None) -> None:
@@ -35,13 +36,23 @@ class Snapshots:
         On x86 one that was saved while a CPU was in guest mode cannot. The machine is
         then in no defined state.
         """
-        self._monitor.run_job("snapshot-load", self._arguments(name), timeout)
+        # The human monitor's command takes one round trip, a job four; it is silent
+        # when all is well.
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        said = self._monitor.human(f'loadvm "{quoted}"', timeout)
+        if said:
+            raise MonitorError(f"loadvm {name}: {said.strip()}")
+
+    def delete(self, name: str, timeout: Timeout = None) -> None:
+        """Delete `name`. Raises MonitorError when there is none."""
+        arguments = {"tag": name, "devices": [_DISK]}
+        self._monitor.run_job("snapshot-delete", arguments, timeout)
 
     def _arguments(self, name: str) -> dict[str, object]:
         return {"tag": name, "vmstate": _DISK, "devices": [_DISK]}
 
     def _attach(self, timeout: Timeout) -> None:
-        path = f"/proc/self/fd/{self._file}"
+        path = f"/proc/self/fd/{self.file}"
         add = "blockdev-add"
         self._monitor.execute(
             add, {"driver": "file", "node-name": _FILE, "filename": path}, timeout

@@ -97,8 +97,8 @@ class TableFormat:
 
     def index(self, address: int, level: int) -> int:
         """Which entry of a table at `level` translates `address`."""
-        count = self.table_size(level) // ENTRY_SIZE
-        return (address & ((1 << self.width) - 1)) // self.span(level) % count
+        bits = self.root_bits if level == self.levels - 1 else self.index_bits
+        return address >> (PAGE_BITS + self.index_bits * level) & ((1 << bits) - 1)
 
     def entry(self, raw: int, level: int) -> Entry:
         """What the 64-bit entry `raw` of a table at `level` says."""

@@ -78,3 +78,17 @@ def test_an_emulator_that_is_not_there_is_named_and_gives_status_2(arch: str) ->
     ran = CliRunner().invoke(main, ["run", "--arch", arch, "--qemu", "qemu-system-none"])
     assert ran.exit_code == FAILED
     assert "qemu-system-none" in ran.output
+
+
+def test_a_run_that_failed_leaves_no_result_of_an_earlier_one(arch: str, tmp_path: Path) -> None:
+    output = tmp_path / "result.json"
+    output.write_text("of yesterday")
+    arguments = ["run", "--arch", arch, "--qemu", "qemu-system-none", "--output", str(output)]
+    assert CliRunner().invoke(main, arguments).exit_code == FAILED
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_that_cannot_be_written_gives_status_2(arch: str) -> None:
+    ran = CliRunner().invoke(main, ["run", "--arch", arch, "--output", "/dev/null/result.json"])
+    assert ran.exit_code == FAILED
+    assert "/dev/null" in ran.output

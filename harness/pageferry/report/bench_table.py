@@ -1,0 +1,52 @@
+"""The figures of a bench as a table for people."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .figures import NOTE, Bench, Figure
+
+
+def print_bench(bench: Bench, console: Console) -> None:
+    """Table and note; every goal stands beside its figure."""
+    show = partial(console.print, highlight=False, soft_wrap=True)
+    host = f"{bench.host_cpus} CPUs, load {bench.host_load:.1f} at the start"
+    show(f"Pageferry on {bench.arch}, {bench.cpus} CPU, QEMU {bench.qemu_version}; host: {host}\n")
+    console.print(as_table(bench))
+    console.print(f"\n{NOTE}", highlight=False, style="dim")
+
+
+def as_table(bench: Bench) -> Table:
+    """One row a figure."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("", "median", "", "quartiles", "n", "goal", ""):
+        table.add_column(name, justify="left" if name in ("", "goal") else "right", no_wrap=True)
+    for figure in bench.figures:
+        table.add_row(*_row(figure))
+    return table
+
+
+def _row(figure: Figure) -> tuple[str | Text, ...]:
+    bound = ">=" if figure.at_least else "<="
+    goal = "" if figure.goal is None else f"{bound} {figure.goal:g}"
+    spread = figure.spread
+    if spread is None:
+        return figure.name, "-", figure.unit, Text(figure.why, style="yellow"), "", goal, ""
+    quartiles = f"{_number(spread.low)} - {_number(spread.high)}"
+    median, n = _number(spread.median), str(spread.n)
+    return figure.name, median, figure.unit, quartiles, n, goal, _verdict(figure.met)
+
+
+def _number(value: float) -> str:
+    """Three digits that mean something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _verdict(met: bool | None) -> Text:
+    if met is None:
+        return Text("")
+    return Text("met", style="green") if met else Text("missed", style="bold red")
