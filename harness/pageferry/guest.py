@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .abi import Access, Command, GuestMap, Operation, Outcome, Status
 from .address import GPA, GVA, HPA, PAGE_SIZE
@@ -40,6 +41,7 @@ POLL = 0.001
 ALIASES = (0, 1)
 """A guest maps every page twice."""
 
+_Name = TypeVar("_Name", Status, Outcome)
 _WORD = 1 << 64
 _REPORT = "report"
 
@@ -81,6 +83,8 @@ class Report:
 
 class Guest:
     """One VM: its memory as the tables have it, and its agent.
+
+    A guest is one thread's at a time.
 
     vm        the id that requests use, from 1
     machine   where it runs
@@ -164,9 +168,7 @@ class Guest:
 
     def ping(self) -> None:
         """One round trip: it is alive."""
-        report = self.ask(Command.PING)
-        if report.value != ~report.nonce % _WORD:
-            raise ProtocolError(f"guest {self.vm} answered a ping with {report.value:#x}")
+        ping([self])
 
     def load(self, gpa: GPA, alias: int = 0) -> int:
         """The 8 bytes at `gpa` as it reads them."""
@@ -203,7 +205,7 @@ class Guest:
     def hypercall(self, operation: int, *arguments: int) -> tuple[Status, Report]:
         """Have it issue a hypercall, with at most three arguments: status and report."""
         report = self.ask(Command.HYPERCALL, operation, *arguments)
-        return Status(report.value), report
+        return self._named(Status, report.value), report
 
     def post(self, gpa: GPA, count: int = 1) -> None:
         """Have it post `count` pages of its window. RequestRefused if that is refused."""
@@ -240,9 +242,16 @@ class Guest:
         """The report page as it is now, whatever work it is about."""
         fields = self.agent.read_struct(_REPORT)
         return Report(
-            outcome=Outcome(fields["outcome"]),
+            outcome=self._named(Outcome, fields["outcome"]),
             **{name: fields[name] for name in Report.__annotations__ if name != "outcome"},
         )
+
+    def _named(self, names: type[_Name], number: int) -> _Name:
+        """What a number of the report says. The guest can write any into its page."""
+        if number not in list(names):
+            what = names.__name__.lower()
+            raise ProtocolError(f"guest {self.vm} reports {what} {number:#x}, which is none")
+        return names(number)
 
     def stop_watch(self) -> None:
         """End a watch that the agent is at."""
@@ -252,7 +261,8 @@ class Guest:
         """Where it last left its CPU: with one to itself, that may be long ago."""
         expression = self.machine.arch.program_counter.format(vm=self.vm, vcpu=0)
         counter = self._firmware.read_int(expression)
-        return f"guest {self.vm} last left its CPU at {counter:#x}, {self.agent_image.describe(counter)}"
+        where = self.agent_image.describe(counter)
+        return f"guest {self.vm} last left its CPU at {counter:#x}, {where}"
 
 
 @dataclass(frozen=True)
@@ -288,7 +298,10 @@ class Work:
             raise RequestRefused(reply.status, reply.text)
         report = self.guest.report()
         if report.nonce != self.nonce:
-            raise ProtocolError(f"guest {vm} came back from {self.what} without an answer")
+            raise ProtocolError(
+                f"guest {vm} came back from {self.what} without an answer: its agent is not "
+                f"{self.guest.agent_image.name}, or it waited in the middle of its work"
+            )
         if report.outcome is Outcome.FAULT:
             raise GuestFault(vm, GPA(report.address), Access(report.detail), self.what)
         if report.outcome is Outcome.EXCEPTION:
@@ -302,6 +315,14 @@ def _within(number: int, size: int) -> int:
     if 0 <= number < size // PAGE_SIZE:
         return number
     raise ValueError(f"there is no page {number}: they are 0 to {size // PAGE_SIZE - 1}")
+
+
+def ping(guests: Iterable[Guest]) -> None:
+    """One round trip of each, all on their way at once. Errors as `Guest.ask`."""
+    for work in [guest.begin(Command.PING) for guest in guests]:
+        report = work.result()
+        if report.value != ~report.nonce % _WORD:
+            raise ProtocolError(f"{work.guest} answered a ping with {report.value:#x}")
 
 
 def _describe(command: int, arguments: Iterable[int]) -> str:

@@ -17,19 +17,22 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from .arch import Arch
-from .channel import Channel, Deadline, Timeout
+from .channel import Channel, Deadline, Timeout, on_loop
 from .child import GRACE, Child
 from .console import Console
+from .debugger import Debugger, Stub
 from .errors import (
     ChannelClosed,
     FirmwarePanic,
     HarnessError,
     ImageError,
     MachineReset,
+    MonitorError,
     QemuDied,
     QemuMissing,
 )
 from .image import Image
+from .manifest import Manifest, announced, start_time
 from .memory import RamFile
 from .monitor import Event, Monitor, MonitorMemory
 from .snapshot import Snapshots
@@ -53,6 +56,8 @@ class Machine:
     extra_args  more arguments for it
     ram         bytes of RAM
     console_log gets every byte the machine writes to its console
+    manifests   the folder where tools find it while it runs (`manifest.FOLDER`), None:
+                they do not
 
     Entering raises ImageError for a kernel that is none of this architecture,
     QemuMissing, and QemuDied when QEMU refuses its arguments. The machine is then
@@ -67,6 +72,7 @@ class Machine:
     memory: RamFile
     console: Console
     monitor: Monitor
+    command: tuple[str, ...]
     monitor_memory: MonitorMemory
 
     def __init__(
@@ -80,6 +86,7 @@ class Machine:
         extra_args: Sequence[str] = (),
         ram: int = RAM,
         console_log: Path | None = None,
+        manifests: Path | None = None,
     ) -> None:
         if icount and (cpus > 1 or not arch.icount):
             raise ValueError("instructions are counted on one CPU only, where QEMU can at all")
@@ -91,27 +98,43 @@ class Machine:
         self._qemu = qemu or arch.qemu
         self._extra_args = tuple(extra_args)
         self._console_log = console_log
+        self._manifests = manifests
         self._owned = ExitStack()
+        self._debugger: Debugger | None = None
+        self._stub_listens = False
 
     def __enter__(self) -> Self:
         self.image = Image.load(self.kernel)
+        self._kernel_file = self.kernel.absolute()  # whoever changes the directory later
         if self.image.machine != self.arch.name:
             raise ImageError(f"{self.kernel} is for {self.image.machine}, not {self.arch.name}")
         program = shutil.which(self._qemu)
         if program is None:
             package = self._qemu.replace("_", "-")  # Debian's packages provide these names
             raise QemuMissing(f"no program {self._qemu}; Debian has it in {package}")
-        with ExitStack() as owned:
-            self._start(program, owned)
-            self._owned = owned.pop_all()
-        return self
+        try:
+            on_loop(partial(self._start, program))  # where no Ctrl-C comes half-way
+            self.monitor.connect()
+            self._owned.callback(self._quit)
+            if self._manifests is not None:
+                self.listen_for_debugger()
+                self._owned.enter_context(announced(self._manifest(), self._manifests))
+            return self
+        except OSError as error:
+            self.close()
+            raise HarnessError(f"cannot start a machine: {error}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     # Start and end.
 
-    def _start(self, program: str, owned: ExitStack) -> None:
+    def _start(self, program: str) -> None:
+        """On the loop thread: all that it holds, and `close` knows of, to the running QEMU."""
+        owned = self._owned
         self._closing = False
         self.channel = Channel()
         log = owned.enter_context(self._console_log.open("wb")) if self._console_log else None
@@ -120,24 +143,34 @@ class Machine:
         self.monitor = Monitor(self.channel, self._on_event)
         owned.callback(self.monitor.close)
         spool = owned.enter_context(_memfd("spool"))
+        self._stub = Stub()
+        owned.callback(self._stub.close)
         with _memfd("ram") as ram, _memfd("snapshots") as disk:  # QEMU has its own afterwards
             ram.truncate(self.ram)
             self.memory = owned.enter_context(RamFile(ram.fileno(), self.ram, self.arch.ram_base))
-            self._child = Child(
-                self.channel,
-                [program, *self._arguments(ram.fileno())],
-                stdin=self.console.source.fileno(),
-                stdout=self.console.sink.fileno(),
-                fds=[item.fileno() for item in (ram, disk, spool, self.monitor.far_end)],
-                exited=self._on_exit,
-            )
+            self._ram_fd = ram.fileno()
+            self.command = (program, *self._arguments(self._ram_fd))
+            files = (ram, disk, spool, self.monitor.far_end)
+            fds = [*(it.fileno() for it in files), self._stub.listener, self._stub.door]
+            self._child = self._run(fds)
             owned.callback(self._child.close)
             self._snapshots = Snapshots(self.monitor, disk.fileno())
         self.console.sink.close()
         self.monitor.far_end.close()
         self.monitor_memory = MonitorMemory(self.monitor, spool.fileno())
-        self.monitor.connect()
-        owned.callback(self._quit)
+
+    def _run(self, fds: Sequence[int]) -> Child:
+        source, sink = self.console.source.fileno(), self.console.sink.fileno()
+        try:
+            return Child(
+                self.channel, self.command, stdin=source, stdout=sink, fds=fds, exited=self._on_exit
+            )
+        except OSError as error:
+            if error.filename is None:  # it did not get as far as the program
+                raise
+            why = f"cannot run {error.filename}: {error.strerror}"
+            hint = "is it a program, or a script whose first line names one?"
+            raise QemuMissing(f"{why}; {hint}") from error
 
     def _arguments(self, ram: int) -> list[str]:
         backend = f"memory-backend-file,id=ram,size={self.ram},mem-path=/proc/self/fd/{ram}"
@@ -151,12 +184,26 @@ class Machine:
             *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
             *("-chardev", f"socket,id=monitor,fd={self.monitor.far_end.fileno()}"),
             *("-mon", "chardev=monitor,mode=control"),
+            *("-chardev", f"socket,id=gdb,fd={self._stub.listener},server=on,wait=off"),
             *("-device", "pvpanic"),
             # Whatever happens to the machine, it stays there to be looked at.
             *("-action", "panic=pause,reboot=shutdown,shutdown=pause"),
             *("-kernel", str(self.kernel)),
             *self._extra_args,
         ]
+
+    def _manifest(self) -> Manifest:
+        return Manifest(
+            pid=self.pid,
+            started=start_time(self.pid) or 0,
+            arch=self.arch.name,
+            cpus=self.cpus,
+            kernel=str(self._kernel_file),
+            ram=self._ram_fd,
+            ram_base=self.arch.ram_base,
+            ram_size=self.ram,
+            debugger=self._stub.door,
+        )
 
     def _quit(self) -> None:
         """Ask QEMU to end; whoever owns it ends it anyway."""
@@ -166,7 +213,10 @@ class Machine:
             self._child.wait(GRACE)
 
     def close(self) -> None:
-        """End QEMU and release everything. Closing twice is harmless."""
+        """End QEMU and release everything. Closing twice is harmless.
+
+        In a process that was forked meanwhile, QEMU goes on for the parent.
+        """
         self._owned.close()
 
     # What is heard. On the loop thread.
@@ -196,6 +246,11 @@ class Machine:
         return self._child.pid
 
     @property
+    def snapshot_file(self) -> Path:
+        """The disk image of all snapshots, to be read while QEMU lives; empty before the first."""
+        return Path(f"/proc/{self.pid}/fd/{self._snapshots.file}")
+
+    @property
     def qemu_version(self) -> str:
         """QEMU's version, "7.2.22"."""
         version = self.monitor.execute("query-version")["qemu"]
@@ -213,11 +268,64 @@ class Machine:
 
     def stop(self) -> None:
         """Stop all CPUs."""
-        self.monitor.execute("stop")
+        if self._debugged is None:
+            self.monitor.execute("stop")
+        else:
+            self._debugged.interrupt()
 
     def cont(self) -> None:
         """Let all CPUs run."""
-        self.monitor.execute("cont")
+        if self._debugged is None:
+            self.monitor.execute("cont")
+        else:
+            self._debugged.cont()
+
+    def debugger(self) -> Debugger:
+        """gdb, connected to this machine: started when it is first asked for, then kept.
+
+        It is closed with the machine, or before by its own `with`. The machine is stopped
+        for it to connect, and then runs on if it did. While it is there it alone stops the
+        machine and lets it run: use its methods or these, not the monitor's. Raises
+        DebuggerError.
+        """
+        if self._debugged is None:
+            connection = self.listen_for_debugger()
+            runs = self.monitor.execute("query-status")["running"]
+            self.monitor.execute("stop")  # connecting does it too, and tells in a wrong moment
+            self._debugger = Debugger(
+                self.channel,
+                self._kernel_file,
+                connection,
+                base=self.arch.ram_base,
+                size=self.ram,
+            )
+            self._owned.callback(self._debugger.kill)
+            if runs:
+                self._debugger.cont()
+        assert self._debugger is not None
+        return self._debugger
+
+    @property
+    def _debugged(self) -> Debugger | None:
+        """gdb, if it has control of the machine. One that died had: it raises then."""
+        if self._debugger is None or self._debugger.closed:
+            return None
+        return self._debugger
+
+    def release_debugger(self) -> None:
+        """End gdb, if it was started, for another one to come; the machine stays as it is."""
+        if self._debugger is not None:
+            self._debugger.kill()
+
+    def listen_for_debugger(self) -> str:
+        """Have QEMU's stub wait for a debugger; what gdb's `target remote` takes.
+
+        Valid while QEMU lives, for processes of this user. Connecting stops the machine.
+        """
+        if not self._stub_listens:
+            self.monitor.human("gdbserver chardev:gdb")
+            self._stub_listens = True
+        return f"/proc/{self.pid}/fd/{self._stub.door}"
 
     def snapshot(self, name: str, timeout: Timeout = None) -> None:
         """Save everything under `name`; a running machine goes on afterwards.
@@ -227,19 +335,36 @@ class Machine:
         """
         self._snapshots.save(name, timeout)
 
+    def drop_snapshot(self, name: str, timeout: Timeout = None) -> None:
+        """Forget what was saved under `name`. Raises MonitorError."""
+        self._snapshots.delete(name, timeout)
+
     def restore(self, name: str, timeout: Timeout = None) -> None:
         """Put everything back to what was saved under `name`, and let it run.
 
         Nothing that was written to the console before, in either direction, is seen
-        afterwards, and requests that were not answered never will be. Raises MonitorError,
-        after which the machine is in no defined state.
+        afterwards, and requests that were not answered never will be; breakpoints are
+        gone. Raises DebuggerError when gdb died and had left it stopped somewhere, and
+        MonitorError, after which the machine is in no defined state: until a restore
+        succeeds, every wait for the firmware ends at once with that.
         """
         deadline = Deadline.after(timeout)
+        debugger = self._debugged
+        if debugger is not None:
+            debugger.take_control(deadline)
         self.stop()
-        self.console.recall()
-        self._snapshots.load(name, deadline)
-        self.console.begin_epoch()
+        try:
+            self.console.recall()
+            self._snapshots.load(name, deadline)
+            self.console.begin_epoch()
+        except BaseException as error:  # Ctrl-C too
+            self.channel.resume()
+            why = f"restoring {name!r} failed, the machine is in no defined state: {error!r}"
+            self.channel.halt(partial(MonitorError, why))
+            raise
         self.channel.resume()
+        if debugger is not None:
+            debugger.forget()
         self.cont()
 
 

@@ -5,27 +5,30 @@
         bed.remap(a, a.page(0), b, b.window(0))
         bed.restore()
 
-The same operation goes in by either door: the console, or a hypercall that the guest
-issues itself, from its own code on its own CPU.
+The same operation goes in by every door: the console, a hypercall that the guest issues
+itself, from its own code on its own CPU, or gdb, which puts it into memory.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from . import arch as architectures
-from . import census, holdings, ownership
+from . import books, census, holdings, ledger, ownership
 from .abi import GuestMap, Operation, Status
 from .address import GPA, HPA, PAGE_SIZE
 from .errors import ImageError, NotReady, RequestRefused, WaitTimeout
-from .guest import Guest, word
+from .gdb_door import GdbDoor
+from .guest import Guest, ping, word
 from .image import Image
 from .machine import Machine
 from .paging import Rights, table_frames
+from .target import Remote
 
 READY = "ready"
 """The name of the snapshot that every test starts from."""
@@ -38,6 +41,7 @@ class Door(Enum):
 
     CONSOLE = "console"
     GUEST = "guest"
+    GDB = "gdb"
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,12 @@ class Testbed:
 
     def __init__(self, machine: Machine, agent: Image) -> None:
         self.machine = machine
+        machine.console.checked = True
         self.firmware = machine.image.bind(machine.memory)
         self.guests = tuple(
             Guest(vm, machine, self.firmware, agent) for vm in range(1, VM_COUNT + 1)
         )
+        self._remote: Remote | None = None
         self._stack = ExitStack()
 
     @classmethod
@@ -88,29 +94,43 @@ class Testbed:
                 f"there is no firmware in {directory.absolute()}: run `make firmware` in the "
                 "checkout and start there, or say firmware="
             )
-        with ExitStack() as stack:
-            kernel = directory / "hypervisor.elf"
-            started = stack.enter_context(Machine(architectures.get(arch), kernel, **machine))
+        started = Machine(architectures.get(arch), directory / "hypervisor.elf", **machine)
+        stack = ExitStack()
+        stack.callback(started.close)  # it has its owner before there is anything to leave behind
+        try:
+            started.__enter__()
             bed = cls.boot(started, directory / "agent.elf")
-            bed._stack = stack.pop_all()
+            bed._stack = stack
+        except BaseException:
+            stack.close()
+            raise
         return bed
 
     @classmethod
-    def boot(cls, machine: Machine, agent: Path) -> Self:
-        """The same on a machine that was started with the hypervisor and remains its owner's."""
-        bed = cls(machine, Image.load(agent))
+    def boot(cls, machine: Machine | Remote, agent: Path) -> Self:
+        """The same on a machine that was started with the hypervisor and remains its owner's.
+
+        One that has no snapshots is started again where others are restored.
+        """
+        bed = cls(cast(Machine, machine), Image.load(agent))
         machine.cont()
         bed._await_ready()
-        machine.snapshot(READY)
+        if isinstance(machine, Remote):
+            bed._remote = machine
+        else:
+            machine.snapshot(READY)
         return bed
 
     def _await_ready(self) -> None:
         try:
             self.machine.console.await_log(f"pageferry {self.machine.arch.name} ready")
-            for guest in self.guests:
-                guest.ping()
+            ping(self.guests)
         except WaitTimeout as error:
             raise NotReady(error.awaited, error.seconds, error.seen) from error
+
+    @cached_property
+    def _gdb_door(self) -> GdbDoor:
+        return GdbDoor(self.machine)
 
     def __enter__(self) -> Self:
         return self
@@ -124,9 +144,12 @@ class Testbed:
 
     def restore(self) -> None:
         """Back to the moment when both guests were ready; both answer."""
-        self.machine.restore(READY)
-        for guest in self.guests:
-            guest.ping()
+        if self._remote is not None:
+            self._remote.restart()
+            self._await_ready()
+        else:
+            self.machine.restore(READY)
+            ping(self.guests)
 
     # Operations
 
@@ -174,6 +197,10 @@ class Testbed:
             status, report = source.hypercall(operation, *arguments)
             counted = report.instructions if self.machine.icount else None
             return Answer(status, instructions=counted)
+        if door is Door.GDB:
+            numbers = [word(argument) for argument in arguments]
+            said = self._gdb_door.request(operation, source.vm, numbers)
+            return Answer(said.status, said.text, said.frame)
         name = Operation(operation).name.lower()
         words = " ".join(f"{word(argument):#x}" for argument in arguments)
         reply = self.machine.console.request(f"{name} {source.vm} {words}")
@@ -187,14 +214,38 @@ class Testbed:
         return {guest.vm: guest.pages() for guest in self.guests}
 
     def model(self) -> holdings.State:
-        """The ownership model of the machine as it is now, taken as its beginning."""
-        memory, arch = self.machine.memory, self.machine.arch
-        tables = (table_frames(memory, arch.stage2, guest.stage2_root) for guest in self.guests)
-        return holdings.boot(self.observed(), protected=frozenset().union(*tables))
+        """The ownership model of the machine as it is now, taken as its beginning.
+
+        Raises ValueError while a page is shared: who lent it to whom cannot be told from
+        tables alone.
+        """
+        records = books.records(self.firmware, self.machine)
+        free = ledger.free_frames(records)
+        state = holdings.boot(self.observed(), protected=self._tables().keys(), free=free)
+        vms = {
+            vm: replace(held, posted=books.posted(self.firmware, vm))
+            for vm, held in state.vms.items()
+        }
+        return replace(state, vms=vms)
 
     def disagreements(self, model: holdings.State) -> list[ownership.Disagreement]:
-        """How the tables differ from what the model says; empty if they do not."""
-        return ownership.disagreements(model, self.observed())
+        """How tables and books differ from what the model says; empty if they do not."""
+        observed, tables = self.observed(), self._tables()
+        known = replace(model, protected=model.protected | tables.keys())
+        found = ownership.disagreements(known, observed)
+        bound = holdings.bind(known, observed)
+        records = books.records(self.firmware, self.machine)
+        found += ledger.discrepancies(bound, tables, records)
+        return found + books.disagreements(self.firmware, self.guests, bound)
+
+    def _tables(self) -> dict[HPA, int]:
+        """The frames that stage-2 tables lie in now, and whose they are."""
+        memory, arch = self.machine.memory, self.machine.arch
+        return {
+            frame: guest.vm
+            for guest in self.guests
+            for frame in table_frames(memory, arch.stage2, guest.stage2_root)
+        }
 
     def agents_pages(self) -> list[tuple[int, GPA]]:
         """(vm, page) of what the agents need for themselves: see `Census.changes`."""

@@ -7,7 +7,14 @@ import pytest
 from pageferry import Testbed
 from pageferry.abi import Command, GuestMap, Operation, Status
 from pageferry.address import GPA, GVA, PAGE_SIZE, page_of
-from pageferry.errors import GuestException, GuestFault, GuestStopped, RequestRefused, WaitTimeout
+from pageferry.errors import (
+    GuestException,
+    GuestFault,
+    GuestStopped,
+    ProtocolError,
+    RequestRefused,
+    WaitTimeout,
+)
 from pageferry.testbed import Door
 
 
@@ -51,6 +58,17 @@ def test_a_guest_that_loses_what_it_runs_on_is_stopped(bed: Testbed, symbol: str
     with pytest.raises(GuestStopped):
         a.ping()
     b.ping()
+
+
+@pytest.mark.parametrize("number", [77, (1 << 32) - 1])
+def test_a_report_of_an_outcome_that_there_is_not_is_a_protocol_error(
+    bed: Testbed, number: int
+) -> None:
+    a = bed.guests[0]
+    a.agent.write("report.outcome", number)
+    with pytest.raises(ProtocolError, match=f"guest 1 reports outcome {number:#x}"):
+        a.report()
+    a.ping()
 
 
 def test_a_stopped_guest_says_why_whenever_it_is_asked(bed: Testbed) -> None:

@@ -25,6 +25,7 @@ class Arch:
     ram_base        where RAM begins
     stage1, stage2  the guest's own tables and the hypervisor's
     accessed_dirty  bits of an entry that the CPU sets by itself
+    gdb_architecture  what gdb calls it
     root_of         the root table's address in the register that names it
     stage1_root, stage2_root, program_counter
                     where the value of that register of a guest is, as an image
@@ -44,6 +45,7 @@ class Arch:
     stage1_root: str
     stage2_root: str
     program_counter: str
+    gdb_architecture: str
 
 
 def names() -> tuple[str, ...]:

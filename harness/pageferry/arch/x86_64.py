@@ -104,4 +104,5 @@ ARCH = Arch(
     stage1_root="vms[{vm}].vcpus[{vcpu}].arch.vmcb->save.cr3",
     stage2_root="vms[{vm}].vcpus[{vcpu}].arch.vmcb->control.n_cr3",
     program_counter="vms[{vm}].vcpus[{vcpu}].arch.vmcb->save.rip",
+    gdb_architecture="i386:x86-64",
 )

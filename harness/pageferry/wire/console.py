@@ -7,18 +7,32 @@ One line is one message, ended by LF or CR LF:
     ! panic text            the hypervisor gave up
     anything else           noise (platform firmware, line rubbish)
 
+On a line that may lose, double or flip bytes, a request and its reply have a checksum,
+which a person may leave out:
+
+    *17 remap 1 0x60100000 2 0x30000000 *hjkmabcd      the CRC-32 of what stands between
+    *< 17 ok frame=0x500000 *cbalphgp                  the stars; a to p are 0 to 15
+
 The parser may be fed in pieces cut anywhere; it gives every message once, when
 its line has ended, and never holds more than one line.
 """
 
 from __future__ import annotations
 
+import re
+import zlib
 from dataclasses import dataclass, field
 
 from ..abi import Status
 
 LONGEST_LINE = 4096
 """Bytes of a line. What is longer is no message and comes out as noise, in parts."""
+
+
+LONGEST_REQUEST = 199
+"""Bytes of a request's line, its checksum included and its end not. The firmware has
+LINE_LIMIT (firmware/core/console.c) for it and for a zero; it refuses a longer one
+without saying whose it was."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +68,53 @@ class Panic:
 
 
 @dataclass(frozen=True)
+class Garbled:
+    """A line with a checksum that it does not have: bytes were lost, doubled or flipped."""
+
+    line: str
+
+
+@dataclass(frozen=True)
 class Noise:
     """A line, or a part of an overlong one, that is none of ours."""
 
     text: str
 
 
-Message = Reply | Malformed | Log | Panic | Noise
+Message = Reply | Malformed | Log | Panic | Garbled | Noise
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SUM_MARK = "*"
+_SUM_LETTERS = 8
+
+
+def protect(line: str) -> str:
+    """The line with its checksum."""
+    sum_ = zlib.crc32(line.encode())
+    letters = (chr(ord("a") + (sum_ >> shift & 15)) for shift in range(28, -4, -4))
+    return f"{_SUM_MARK}{line} {_SUM_MARK}{''.join(letters)}"
+
+
+def require_request(line: str) -> None:
+    """Raise ValueError if the firmware would not take `line`, as it is sent, as one line."""
+    if found := _CONTROL.search(line):
+        raise ValueError(f"the request {line!r} has the control character {found[0]!r}")
+    size = len(line.encode())
+    if size > LONGEST_REQUEST:
+        most = f"at most {LONGEST_REQUEST} bytes, its number and checksum included"
+        raise ValueError(f"a request has {most}, this one {size}: {line[:40]!r}...")
+
+
+def is_protected(line: str) -> bool:
+    """Whether it has a checksum, right or wrong."""
+    return line.startswith(_SUM_MARK)
 
 
 def parse_line(line: str) -> Message:
     """What one line says; `line` comes without its end."""
+    if is_protected(line):
+        inner = line[1 : -_SUM_LETTERS - 2]
+        return parse_line(inner) if line == protect(inner) else Garbled(line)
     if line.startswith("< "):
         return _parse_reply(line)
     if line == "#" or line.startswith("# "):

@@ -1,0 +1,180 @@
+"""A machine that is only reached: by a serial line and a gdb server, which may be a bad line.
+
+It is a QEMU of which nothing else is used.
+"""
+
+import os
+import re
+import select
+import socket
+import subprocess
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from tests.unit.noisy import Line
+
+from pageferry import GuestFault, HarnessError, Testbed
+from pageferry import arch as architectures
+from pageferry.errors import ChannelClosed
+from pageferry.machine import RAM
+from pageferry.observe import Observers
+from pageferry.target import Remote
+from pageferry.testbed import Door, firmware_directory
+from pageferry.verdict import Verdict, judge
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def board(arch: str) -> Iterator[tuple[str, str]]:
+    """A machine that runs, as a line and a gdb server: (path of a pty, HOST:PORT)."""
+    found = architectures.get(arch)
+    gdb = f"127.0.0.1:{free_port()}"
+    command = [
+        *(found.qemu, "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg"),
+        *(*found.machine_args, "-smp", "3,sockets=1,cores=3,threads=1", "-m", f"{RAM}B"),
+        *("-chardev", "pty,id=console", "-serial", "chardev:console", "-gdb", f"tcp:{gdb}"),
+        # A board stays there whatever its firmware does.
+        *("-action", "panic=none,shutdown=pause"),
+        *("-device", "pvpanic", "-kernel", str(firmware_directory(arch) / "hypervisor.elf")),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as qemu:
+        try:
+            assert qemu.stdout is not None
+            said = qemu.stdout.readline().decode()
+            found_pty = re.search(r"/dev/pts/\d+", said)
+            assert found_pty, said
+            yield found_pty[0], gdb
+        finally:
+            qemu.kill()
+
+
+class Relay:
+    """A pty in front of a line, which carries every byte through two noisy wires."""
+
+    def __init__(self, path: str, there: Line, back: Line) -> None:
+        self._owned = ExitStack()
+        self._board = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self._board)
+        self._harness, near = os.openpty()
+        tty.setraw(near)
+        self.path = os.ttyname(near)
+        self._stop, self._stopper = os.pipe()
+        self._near = near
+        self._wires = {self._harness: (self._board, there), self._board: (self._harness, back)}
+        self._thread = threading.Thread(target=self._carry)
+        self._thread.start()
+
+    def _carry(self) -> None:
+        while True:
+            ready, _, _ = select.select([*self._wires, self._stop], [], [])
+            if self._stop in ready:
+                return
+            for source in ready:
+                sink, line = self._wires[source]
+                os.write(sink, line.carries(os.read(source, 4096)))
+
+    def close(self) -> None:
+        os.write(self._stopper, b".")
+        self._thread.join()
+        for fd in (self._board, self._harness, self._near, self._stop, self._stopper):
+            os.close(fd)
+
+
+@pytest.fixture
+def remote(arch: str, board: tuple[str, str]) -> Iterator[Testbed]:
+    serial, gdb = board
+    directory = firmware_directory(arch)
+    kernel = directory / "hypervisor.elf"
+    with Remote(architectures.get(arch), kernel, serial=serial, gdb=gdb) as machine:
+        yield Testbed.boot(machine, directory / "agent.elf")
+
+
+def test_a_remote_machine_has_the_same_verdicts(remote: Testbed) -> None:
+    a, b = remote.guests
+    observers = Observers(remote, a, a.page(0), b, b.window(0))
+    remote.remap(a, a.page(0), b, b.window(0))
+    assert judge(observers.conclude()).verdict is Verdict.REMAP
+
+
+def test_a_remote_machine_has_all_its_cpus(remote: Testbed) -> None:
+    assert remote.machine.cpus == 3
+
+
+@pytest.mark.parametrize("door", list(Door), ids=lambda it: it.value)
+def test_a_remote_machine_is_asked_by_every_door(remote: Testbed, door: Door) -> None:
+    a, b = remote.guests
+    remote.remap(a, a.page(0), b, b.window(0), door)
+    with pytest.raises(GuestFault):
+        a.load(a.page(0))
+
+
+def test_a_remote_machine_is_started_again_where_others_are_restored(remote: Testbed) -> None:
+    a, b = remote.guests
+    a.store(a.page(0), 17)
+    remote.remap(a, a.page(0), b, b.window(0))
+    remote.restore()
+    assert a.load(a.page(0)) == 0
+
+
+def test_what_a_remote_machine_lacks_is_named(remote: Testbed) -> None:
+    with pytest.raises(HarnessError, match="target lacks: monitor"):
+        _ = remote.machine.monitor
+
+
+def test_the_debugger_of_a_remote_machine_comes_again_after_it_was_closed(
+    remote: Testbed,
+) -> None:
+    remote.machine.debugger().close()
+    a, _ = remote.guests
+    a.store(a.page(0), 17)
+    assert a.bytes_at(a.page(0))[0] == 17
+
+
+def test_a_line_that_is_not_there_is_named(arch: str, board: tuple[str, str]) -> None:
+    kernel = firmware_directory(arch) / "hypervisor.elf"
+    with (
+        pytest.raises(ChannelClosed, match="no-such-line cannot be opened"),
+        Remote(architectures.get(arch), kernel, serial="no-such-line", gdb=board[1]),
+    ):
+        pass
+
+
+def test_a_file_is_no_serial_line(arch: str, board: tuple[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    kernel = firmware_directory(arch) / "hypervisor.elf"
+    with (
+        pytest.raises(ChannelClosed, match="file is no serial line"),
+        Remote(architectures.get(arch), kernel, serial=file, gdb=board[1]),
+    ):
+        pass
+
+
+def test_on_a_bad_line_every_operation_is_done_once(arch: str, board: tuple[str, str]) -> None:
+    serial, gdb = board
+    directory = firmware_directory(arch)
+    there, back = Line(1, 0.0), Line(2, 0.0)
+    with ExitStack() as owned:
+        relay = owned.enter_context(closing(Relay(serial, there, back)))
+        kernel = directory / "hypervisor.elf"
+        machine = Remote(architectures.get(arch), kernel, serial=relay.path, gdb=gdb)
+        bed = Testbed.boot(owned.enter_context(machine), directory / "agent.elf")
+        there.rate = back.rate = 0.01
+        a, b = bed.guests
+        for number in range(40):
+            # Done twice it would be refused, for the page is gone: not-mapped.
+            bed.remap(a, a.page(number), b, b.window(number))
+        there.rate = back.rate = 0.0
+        garbled = [line for line in machine.console.lines if "checksum is wrong" in line]
+        assert garbled  # or nothing was shown
+        assert [b.load(b.window(number)) for number in range(40)] == [0] * 40
