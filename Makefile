@@ -91,7 +91,7 @@ ifeq ($(LLVM),0)
 CC_FLAGS = -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
            -fno-tree-loop-distribute-patterns
 else
-CC_FLAGS = --target=$(ARCH_TARGET) -nostdlibinc -flto
+CC_FLAGS = --target=$(ARCH_TARGET) -nostdlibinc
 endif
 CFLAGS := $(CC_FLAGS) -std=c17 -ffreestanding -fno-pic -fno-common \
           -fno-stack-protector -fomit-frame-pointer -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \

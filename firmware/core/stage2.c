@@ -27,7 +27,7 @@ void stage2_find(struct place *place, struct vm *vm, gpa_t page)
     }
 }
 
-bool stage2_reserve(struct place *place)
+bool stage2_reserve_tables(struct place *place)
 {
     while (place->reserved < place->level) {
         if (!frame_take(FRAME_TABLE, place->vm->id, &place->table[place->reserved])) {

@@ -124,12 +124,18 @@ struct place {
 
 void stage2_find(struct place *place, struct vm *vm, gpa_t page);
 
+/* Take what a mapping there needs; false: nothing is taken. */
+bool stage2_reserve_tables(struct place *place);
+static inline bool stage2_reserve(struct place *place)
+{
+    return place->level == 0 || stage2_reserve_tables(place);
+}
+
 static inline bool stage2_is_mapped(const struct place *place)
 {
     return place->level == 0 && pte_is_present(*place->entry);
 }
 
-bool stage2_reserve(struct place *place); /* false: nothing is taken */
 void stage2_give_back(struct place *place);
 void stage2_map(struct place *place, hpa_t frame, unsigned rights);
 void stage2_unmap(struct place *place);                    /* and invalidate */

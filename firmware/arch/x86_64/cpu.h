@@ -71,10 +71,7 @@ static inline struct cpuid cpuid(uint32_t leaf)
     return id;
 }
 
-struct vcpu;
-
 void svm_init(unsigned cpu);           /* vcpu.c */
-void vcpu_enter(struct vcpu *vcpu);    /* smp.c: say that it will run now, and flush if need be */
 void traps_init(void);                 /* interrupt.c: from here on a fault is a panic */
 void interrupts_init(void);            /* ... and now others can interrupt this CPU */
 void uart_init(void);                  /* uart.c */

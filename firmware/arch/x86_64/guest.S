@@ -50,24 +50,31 @@ long_mode:
     lidt idt_pointer
     call agent_main
 
-/* void call_hypervisor(uint64_t registers[CALL_REGISTERS]) */
+/* uint64_t call_hypervisor(uint64_t registers[CALL_REGISTERS]): what the counter says
+ * about the hypercall alone. The hypervisor leaves R10 and R11 as they are. */
     .globl call_hypervisor
 call_hypervisor:
-    push %rdi
     mov %rdi, %r10
-    mov 0x00(%r10), %rax
     mov 0x08(%r10), %rdi
     mov 0x10(%r10), %rsi
-    mov 0x18(%r10), %rdx
     mov 0x20(%r10), %rcx
     mov 0x28(%r10), %r8
     mov 0x30(%r10), %r9
+    rdtsc
+    shl $32, %rdx
+    or %rdx, %rax
+    mov %rax, %r11
+    mov 0x18(%r10), %rdx
+    mov 0x00(%r10), %rax
     vmmcall
-    pop %r10
     mov %rax, 0x00(%r10)
+    mov %rdx, 0x18(%r10)
+    rdtsc
+    shl $32, %rdx
+    or %rdx, %rax
+    sub %r11, %rax
     mov %rdi, 0x08(%r10)
     mov %rsi, 0x10(%r10)
-    mov %rdx, 0x18(%r10)
     mov %rcx, 0x20(%r10)
     mov %r8, 0x28(%r10)
     mov %r9, 0x30(%r10)

@@ -1,6 +1,6 @@
 /* More than one CPU: how they start, and how a translation is forgotten everywhere.
  *
- *   invalidating CPU                    CPU of a vCPU of that VM
+ *   invalidating CPU                    CPU of a vCPU of that VM (enter, in vcpu.c)
  *   generation++                        entered = generation   (repeat until it is)
  *   entered an older one? kick it       flush if it is new to this vCPU
  *   wait until it left or re-entered    VMRUN ... exit
@@ -67,18 +67,6 @@ void arch_kick(const struct cpu *cpu)
 {
     if (cpu != arch_this_cpu())
         send_interrupt(cpu->number, ICR_FIXED | VECTOR_KICK);
-}
-
-void vcpu_enter(struct vcpu *vcpu)
-{
-    struct arch_vcpu *arch = &vcpu->arch;
-    uint64_t generation;
-    do {
-        generation = vcpu->vm->generation;
-        __atomic_store_n(&arch->entered, generation, __ATOMIC_SEQ_CST);
-    } while (generation != vcpu->vm->generation);
-    arch->vmcb->control.tlb_control = generation == arch->flushed ? TLB_KEEP : TLB_FLUSH_ALL;
-    arch->flushed = generation;
 }
 
 static bool runs_with_older(const struct vcpu *vcpu, uint64_t generation)

@@ -154,11 +154,24 @@ static enum access access_of(uint64_t info)
     return info & NPF_FETCH ? ACCESS_EXECUTE : info & NPF_WRITE ? ACCESS_WRITE : ACCESS_READ;
 }
 
+/* Say which generation the guest runs with, and flush what is older: see smp.c. */
+static void enter(struct vcpu *vcpu)
+{
+    struct arch_vcpu *arch = &vcpu->arch;
+    uint64_t generation;
+    do {
+        generation = vcpu->vm->generation;
+        __atomic_store_n(&arch->entered, generation, __ATOMIC_SEQ_CST);
+    } while (generation != vcpu->vm->generation);
+    arch->vmcb->control.tlb_control = generation == arch->flushed ? TLB_KEEP : TLB_FLUSH_ALL;
+    arch->flushed = generation;
+}
+
 struct exit arch_vcpu_run(struct vcpu *vcpu)
 {
     struct vmcb *vmcb = vcpu->arch.vmcb;
     vmcb->save.rax = vcpu->arch.gprs.rax;
-    vcpu_enter(vcpu);
+    enter(vcpu);
     vmcb_run(hpa_of(vmcb), &vcpu->arch.gprs);
     vcpu->arch.entered = 0;
     vcpu->arch.gprs.rax = vmcb->save.rax;
