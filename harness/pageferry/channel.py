@@ -16,27 +16,27 @@ module waits, and none sleeps.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from io import FileIO
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from .errors import ChannelClosed, HarnessError, WaitTimeout
+from .journal import Journal
+from .loop import DEFAULT_TIMEOUT as DEFAULT_TIMEOUT
+from .loop import SCALE_VARIABLE as SCALE_VARIABLE
+from .loop import Deadline as Deadline
+from .loop import Timeout as Timeout
+from .loop import on_loop as on_loop
+from .loop import the_loop
 
 T = TypeVar("T")
-
-DEFAULT_TIMEOUT = 30.0
-"""Seconds a wait lasts at most when its caller names none, before scaling."""
-
-SCALE_VARIABLE = "PAGEFERRY_TIMEOUT_SCALE"
-"""The environment variable that scales every timeout, for slow machines."""
 
 EXPLANATION = 2.0
 """Seconds, before scaling, within which an exit explains why a wire was hung up."""
@@ -46,66 +46,6 @@ PIPE_READ = 1 << 16
 
 Ending = Callable[[str, Sequence[str]], HarnessError]
 """Makes the error for a wait that has become pointless, from `awaited` and `seen`."""
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """A moment by which several waits must be over. Both fields are in seconds."""
-
-    seconds: float
-    moment: float
-
-    @classmethod
-    def after(cls, timeout: Timeout) -> Deadline:
-        """In `timeout` seconds times the scale; None is DEFAULT_TIMEOUT."""
-        if isinstance(timeout, Deadline):
-            return timeout
-        seconds = DEFAULT_TIMEOUT if timeout is None else timeout
-        return cls.exactly(seconds * float(os.environ.get(SCALE_VARIABLE, "1")))
-
-    @classmethod
-    def exactly(cls, seconds: float) -> Deadline:
-        """In `seconds`, not scaled: they are what is left of a scaled timeout."""
-        return cls(seconds, time.monotonic() + seconds)
-
-    @property
-    def left(self) -> float:
-        """Seconds that remain; never negative."""
-        return max(0.0, self.moment - time.monotonic())
-
-
-Timeout = float | Deadline | None
-"""Seconds (scaled), or the deadline of a longer action, or None for the default."""
-
-
-class _Loop:
-    """The loop of this process, started when it is first needed."""
-
-    _lock = threading.Lock()
-    _loop: asyncio.AbstractEventLoop | None = None
-
-    @classmethod
-    def get(cls) -> asyncio.AbstractEventLoop:
-        with cls._lock:
-            if cls._loop is None:
-                cls._loop = asyncio.new_event_loop()
-                run = cls._loop.run_forever
-                threading.Thread(target=run, name="pageferry wires", daemon=True).start()
-            return cls._loop
-
-
-def on_loop(call: Callable[[], T]) -> T:
-    """Run `call`, which must not wait, on the loop thread; give or raise what it does."""
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            done.set_exception(error)
-
-    _Loop.get().call_soon_threadsafe(run)
-    return done.result()
 
 
 class Needs(Enum):
@@ -130,9 +70,21 @@ class Channel:
         self._bell = threading.Condition(self.lock)
         self.seen: Callable[[], Sequence[str]] = tuple
         """Gives the last lines seen, for the message of an error; the console sets it."""
+        self.journal = Journal()
+        """Gets what every wire carries, for whoever has to explain a failure later."""
         self._heard = 0
         self._halted: Ending | None = None
         self._finished: Ending | None = None
+        self.inherited: Ending | None = None
+        """Set after a fork, in the child: what its parent's machine is not good for."""
+        _channels.add(self)
+
+    def disown(self) -> None:
+        """After a fork, in the child: the machine is the parent's, the locks are nobody's."""
+        self.lock = threading.RLock()
+        self._bell = threading.Condition(self.lock)
+        why = f"the machine is of process {os.getppid()}, which this one was forked from"
+        self.inherited = partial(ChannelClosed, why)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -157,14 +109,14 @@ class Channel:
         with self.changing():
             self._finished = self._finished or ending
 
-    def hung_up(self, wire: str) -> None:
-        """A wire was closed at its other end (loop thread only).
+    def hung_up(self, wire: str, why: Ending | None = None) -> None:
+        """A wire was closed at its other end, or `why` it is of no use (loop thread only).
 
         An exit closes the wires too, and says more: it has a moment to be noticed.
         """
-        closed = partial(ChannelClosed, f"the {wire} was hung up")
+        ending = why or partial(ChannelClosed, f"the {wire} was hung up")
         asyncio.get_running_loop().call_later(
-            Deadline.after(EXPLANATION).seconds, self.finish, closed
+            Deadline.after(EXPLANATION).seconds, self.finish, ending
         )
 
     def _ending(self, needs: Needs) -> Ending | None:
@@ -192,6 +144,7 @@ class Channel:
         QemuDied, ChannelClosed, FirmwarePanic, MachineReset.
         """
         deadline = Deadline.after(timeout)
+        self._require_own(awaited)
         while True:
             heard = self._heard
             ending = self._ending(needs)
@@ -202,6 +155,11 @@ class Channel:
             if (left := deadline.left) == 0:
                 raise WaitTimeout(awaited, deadline.seconds, self.seen())
             self._listen(heard, left if every is None else min(left, every))
+
+    def _require_own(self, awaited: str) -> None:
+        """Before anything is touched that the parent of a fork goes on using."""
+        if self.inherited is not None:
+            raise self.inherited(awaited, self.seen())
 
     def _ring(self) -> None:
         with self.changing():
@@ -223,13 +181,30 @@ class Channel:
 
         When the wait fails the work is cancelled.
         """
-        future = asyncio.run_coroutine_threadsafe(work, _Loop.get())
+        try:
+            self._require_own(awaited)
+            future = asyncio.run_coroutine_threadsafe(work, the_loop())
+        except BaseException:
+            work.close()
+            raise
         future.add_done_callback(lambda _: self._ring())
         try:
             self.await_fact(lambda: future.done() or None, awaited, timeout, needs=needs)
         finally:
             future.cancel()
         return future.result()
+
+
+_channels: WeakSet[Channel] = WeakSet()
+
+
+def _after_fork() -> None:
+    """In the child: what was inherited is the parent's, and stays as it is."""
+    for channel in _channels:
+        channel.disown()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def open_pipe(owner: ExitStack) -> tuple[FileIO, FileIO]:
@@ -255,12 +230,29 @@ class Intake:
         os.set_blocking(fd, False)
         asyncio.get_running_loop().add_reader(fd, self._read)
 
+    @classmethod
+    def owned(
+        cls, owner: ExitStack, fd: int, take: Callable[[bytes], None], closed: Callable[[], None]
+    ) -> Intake:
+        """One that `owner` closes. From any thread, whatever Ctrl-C interrupts."""
+
+        def begin() -> Intake:
+            intake = cls(fd, take, closed)
+            owner.callback(on_loop, intake.close)
+            return intake
+
+        return on_loop(begin)
+
     def _read(self) -> bool:
         """Read once; False when there was nothing to read."""
         try:
             data = os.read(self._fd, PIPE_READ)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal whose other end hung up
+                raise
+            data = b""
         if data:
             self._take(data)
         else:

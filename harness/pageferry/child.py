@@ -2,7 +2,9 @@
 
 The kernel kills it when the thread that spawned it ends (PR_SET_PDEATHSIG, also
 after a SIGKILL of this process), and that thread is the loop's. Its exit is an
-event on a pidfd, its standard error is always drained.
+event on a pidfd, its standard error is always drained. What it has started itself,
+as a wrapper script does, is ended with it when it ends or is closed, by its process
+group; only a SIGKILL of this process does not reach that (`exec` in the script helps).
 """
 
 from __future__ import annotations
@@ -34,8 +36,11 @@ _prctl = ctypes.CDLL(None).prctl
 _on_death = ctypes.c_ulong(signal.SIGKILL)
 
 
-def _die_with(parent: int) -> None:
-    """In the child, between fork and exec: takes no lock and imports nothing."""
+def die_with(parent: int) -> None:
+    """In the child, between fork and exec: end it when its parent's thread ends.
+
+    Takes no lock and imports nothing.
+    """
     failed = _prctl(PR_SET_PDEATHSIG, _on_death)
     if failed or os.getppid() != parent:  # the parent died before the line above
         os._exit(1)
@@ -65,29 +70,36 @@ class Child:
         exited: Callable[[int, str], None],
     ) -> None:
         self.status: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._channel = channel
         self._exited = exited
         self._stderr = bytearray()
-        on_loop(partial(self._start, argv, stdin, stdout, fds))
+        try:
+            on_loop(partial(self._start, argv, stdin, stdout, fds))
+        except BaseException:  # Ctrl-C: nobody else can close it
+            self.close()
+            raise
 
     # On the loop thread.
 
     def _start(self, argv: Sequence[str], stdin: int, stdout: int, fds: Sequence[int]) -> None:
         with ExitStack() as opening:
             words, stderr = open_pipe(opening)
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 argv,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 pass_fds=fds,
-                preexec_fn=partial(_die_with, os.getpid()),
+                process_group=0,  # a Ctrl-C in the terminal is for whoever is in front of it
+                preexec_fn=partial(die_with, os.getpid()),
             )
-            opening.callback(self._end)
+            opening.callback(_end, process)
             stderr.close()  # the child has its own
-            self._pidfd = opening.enter_context(FileIO(os.pidfd_open(self._process.pid)))
+            self._pidfd = opening.enter_context(FileIO(os.pidfd_open(process.pid)))
             self._words = Intake(words.fileno(), self._hear, lambda: None)
-            asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+            asyncio.get_running_loop().add_reader(self._pidfd, self._reap, process)
+            self._process = process
             self._opened = opening.pop_all()
 
     def _hear(self, data: bytes) -> None:
@@ -95,30 +107,30 @@ class Child:
             self._stderr += data
             del self._stderr[:-STDERR_KEPT]
 
-    def _reap(self) -> None:
+    def _reap(self, process: subprocess.Popen[bytes]) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
+        _signal_group(process, signal.SIGKILL)  # or it goes on writing
         self._words.drain()
         self._words.close()
-        status = self._end()
+        status = _end(process)
         self._opened.close()
         with self._channel.changing():
             self.status = status
         self._exited(status, self.stderr)
 
-    def _end(self) -> int:
-        """Kill it, if it is not reaped, and reap it."""
-        self._process.kill()
-        return self._process.wait()
-
-    def _signal(self, number: int) -> None:
-        if self.status is None:  # once it is reaped the pid may be another's
-            self._process.send_signal(number)
+    def _signal(self, number: int) -> bool:
+        """Whether there was anything to signal: once it is reaped the pid may be another's."""
+        if self._process is None or self.status is not None:
+            return False
+        _signal_group(self._process, number)
+        return True
 
     # In the caller's thread.
 
     @property
     def pid(self) -> int:
         """Its process id."""
+        assert self._process is not None  # it was started, or there is no such object
         return self._process.pid
 
     @property
@@ -137,11 +149,29 @@ class Child:
         )
 
     def close(self) -> None:
-        """End it: SIGTERM, then SIGKILL. Afterwards it is reaped and nothing is open."""
+        """End it and all of its process group: SIGTERM, then SIGKILL.
+
+        Afterwards it is reaped and nothing is open. Closing twice is harmless. After a
+        fork it does nothing in the child: the program goes on for the parent.
+        """
+        if self._channel.inherited is not None:
+            return
         try:
-            on_loop(partial(self._signal, signal.SIGTERM))
-            with suppress(WaitTimeout):  # it does not listen: that is what the next one is for
-                self.wait(GRACE)
+            if on_loop(partial(self._signal, signal.SIGTERM)):
+                with suppress(WaitTimeout):  # it does not listen: the next one is for that
+                    self.wait(GRACE)
         finally:
-            on_loop(partial(self._signal, signal.SIGKILL))
-            self.wait()
+            if on_loop(partial(self._signal, signal.SIGKILL)):
+                self.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    """Signal all of its process group, which is its own until it is reaped."""
+    with suppress(ProcessLookupError):  # all of them have ended
+        os.killpg(process.pid, number)
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Kill what is left of its group, itself included, and reap it."""
+    _signal_group(process, signal.SIGKILL)
+    return process.wait()

@@ -11,10 +11,12 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from io import StringIO
+from io import FileIO, StringIO
 from itertools import count
 from select import PIPE_BUF
 from typing import TYPE_CHECKING, BinaryIO
@@ -24,7 +26,18 @@ from pexpect.spawnbase import SpawnBase
 
 from .channel import PIPE_READ, Channel, Deadline, Intake, Timeout, on_loop, open_pipe
 from .errors import ChannelClosed, FirmwarePanic, ProtocolError, WaitTimeout
-from .wire.console import ConsoleParser, Log, Malformed, Message, Panic, Reply
+from .wire.console import (
+    ConsoleParser,
+    Log,
+    Malformed,
+    Message,
+    Noise,
+    Panic,
+    Reply,
+    is_protected,
+    protect,
+    require_request,
+)
 
 if TYPE_CHECKING:
     _SpawnBase = SpawnBase[str]
@@ -48,13 +61,31 @@ _sequence = count(1)
 
 
 class Pending:
-    """A request that was sent. Its reply may be waited for at any time, in any order."""
+    """A request that was sent. Its reply may be waited for at any time, in any order.
 
-    def __init__(self, channel: Channel, request: str) -> None:
+    send   sends the request's line
+    again  seconds after which a request that is waited for is sent again, None: never
+    """
+
+    def __init__(
+        self, channel: Channel, request: str, send: Callable[[str], None], again: float | None
+    ) -> None:
         self.seq = next(_sequence)
         self.line = f"{self.seq} {request}"
         self._channel = channel
+        self._send = send
+        self._again = again
+        self._due = 0.0
         self._answer: Reply | str | None = None
+
+    def ask(self) -> None:
+        """Send it, for the first time or again."""
+        self._due = time.monotonic() + (self._again or 0.0)
+        self._send(self.line)
+
+    def hurry(self) -> None:
+        """Something was garbled: it is to be sent again; while the channel is changing."""
+        self._due = 0.0
 
     def answer(self, answer: Reply | str) -> None:
         """The reply, or why there is none; to be called while the channel is changing."""
@@ -67,10 +98,15 @@ class Pending:
         one impossible, and what else ends a wait (see `Channel.await_fact`).
         """
         awaited = f"the reply to {self.line!r}"
-        self._channel.await_fact(lambda: self._answer is not None or None, awaited, timeout)
+        self._channel.await_fact(self._look, awaited, timeout, every=self._again)
         if isinstance(self._answer, Reply):
             return self._answer
         raise ProtocolError(str(self._answer), awaited, self._channel.seen())
+
+    def _look(self) -> bool | None:
+        if self._answer is None and self._again is not None and time.monotonic() >= self._due:
+            self.ask()
+        return self._answer is not None or None
 
 
 class ConsoleStream(_SpawnBase):
@@ -146,9 +182,20 @@ class Console:
     The machine reads from `source` and writes to `sink`; who has given it `sink`
     closes it here, or nobody notices when the machine hangs up. `log` gets every byte
     the machine writes. To be closed by its owner.
+
+    With `serial`, an open line, it is that instead: then nobody uses source and sink.
     """
 
-    def __init__(self, channel: Channel, log: BinaryIO | None = None) -> None:
+    checked = False
+    """Whether requests are sent with a checksum and believed only with one: the firmware
+    has to know what that is."""
+    again: float | None = None
+    """Seconds after which a request is sent again, for a wire that loses bytes; at once
+    when one was garbled. Only with checksums, or it may be done twice."""
+
+    def __init__(
+        self, channel: Channel, log: BinaryIO | None = None, serial: FileIO | None = None
+    ) -> None:
         self.pexpect = ConsoleStream(channel)
         """For patterns that `expect` has no way to say (several at once, say)."""
         self._channel = channel
@@ -158,10 +205,12 @@ class Console:
         with ExitStack() as opening:
             self.source, self._feed = open_pipe(opening)
             output, self.sink = open_pipe(opening)
+            if serial is not None:
+                output = self._feed = opening.enter_context(serial)
             os.set_blocking(self.source.fileno(), False)
             os.set_blocking(self._feed.fileno(), False)
             hung_up = partial(channel.hung_up, "console")
-            self._intake = on_loop(lambda: Intake(output.fileno(), self._hear, hung_up))
+            self._intake = Intake.owned(opening, output.fileno(), self._hear, hung_up)
             self._descriptors = opening.pop_all()
         channel.seen = lambda: self.lines
 
@@ -178,20 +227,33 @@ class Console:
             self.pexpect.supply(self._decoder.decode(data))
             for line, message in self._parser.feed(data):
                 self._lines.append(line)
+                self._channel.journal.note("console", "<", line)
                 self._act_on(line, message)
         if self._log is not None:
             self._log.write(data)
 
     def _act_on(self, line: str, message: Message) -> None:
         match message:
-            case Reply() if pending := self._pending.pop(message.seq, None):
-                pending.answer(message)
-            case Malformed(seq=int(seq)) if pending := self._pending.pop(seq, None):
-                pending.answer(f"{line!r} is no reply")
             case Log(text):
                 self._log_lines.append(text)
             case Panic():
                 self._channel.halt(partial(FirmwarePanic, line))
+            case Noise():
+                pass
+            case Reply() | Malformed() if is_protected(line) or not self.checked:
+                self._take_answer(line, message)
+            case _:
+                self._hurry()
+
+    def _take_answer(self, line: str, message: Reply | Malformed) -> None:
+        if message.seq == 0:
+            self._hurry()  # the firmware could not read a line
+        elif message.seq and (pending := self._pending.pop(message.seq, None)):
+            pending.answer(message if isinstance(message, Reply) else f"{line!r} is no reply")
+
+    def _hurry(self) -> None:
+        for pending in self._pending.values():
+            pending.hurry()
 
     def recall(self) -> None:
         """Take back what was sent and not read: before a stopped machine is restored.
@@ -217,7 +279,6 @@ class Console:
 
     def close(self) -> None:
         """Close both pipes. `lines` stays readable. To be called once."""
-        on_loop(self._intake.close)
         self._descriptors.close()
 
     def catch_up(self) -> None:
@@ -245,10 +306,15 @@ class Console:
         room = "room in the console input, which the machine does not read"
         if self._feed.closed:
             raise ChannelClosed("the console is closed", room, self.lines)
-        self._channel.await_fact(partial(self._write, data), room, timeout, every=ROOM_CHECK)
+        self._channel.await_fact(
+            partial(self._write, bytearray(data)), room, timeout, every=ROOM_CHECK
+        )
+        self._channel.journal.note("console", ">", text.removesuffix("\n"))
 
-    def _write(self, data: bytes) -> int | None:
-        return self._feed.write(data)  # None when the pipe is full
+    def _write(self, rest: bytearray) -> bool | None:
+        """A pipe takes all or nothing, a serial line what it has room for."""
+        del rest[: self._feed.write(rest) or 0]
+        return None if rest else True
 
     def send_line(self, line: str) -> None:
         """Send a line as it is, for what `submit` would not send. Raises what `send` does."""
@@ -257,13 +323,26 @@ class Console:
     def submit(self, request: str) -> Pending:
         """Send a request, "remap 1 0x60100000 2 0x30000000" say, and do not wait.
 
-        Raises what `send` does.
+        Raises what `send` does, and ValueError for what the firmware would not take as
+        one line: a control character (the end of a line among them) in it, or too much.
         """
-        pending = Pending(self._channel, request)
+        pending = Pending(self._channel, request, self._send_request, self.again)
+        require_request(self._protect(pending.line))
         with self._channel.lock:
             self._pending[pending.seq] = pending
-        self.send_line(pending.line)
+        try:
+            pending.ask()
+        except BaseException:  # Ctrl-C too: nobody will wait for it
+            with self._channel.lock:
+                self._pending.pop(pending.seq, None)
+            raise
         return pending
+
+    def _protect(self, line: str) -> str:
+        return protect(line) if self.checked else line
+
+    def _send_request(self, line: str) -> None:
+        self.send_line(self._protect(line))
 
     def request(self, request: str, timeout: Timeout = None) -> Reply:
         """Send a request and wait for its reply, whatever its status; see `Pending.result`."""
@@ -284,7 +363,9 @@ class Console:
     def expect(self, pattern: str | re.Pattern[str], timeout: Timeout = None) -> re.Match[str]:
         """The next match of `pattern` in what comes, pexpect's way: it is used up to there.
 
-        Raises WaitTimeout, and what else ends a wait (see `Channel.await_fact`).
+        Raises WaitTimeout, and what else ends a wait (see `Channel.await_fact`). No
+        deadline ends the search itself, which holds the whole interpreter: a pattern that
+        backtracks without end, `(a|aa)+$` say, hangs.
         """
         shown = pattern if isinstance(pattern, str) else pattern.pattern
         deadline = Deadline.after(timeout)

@@ -8,6 +8,7 @@
       ChannelClosed                      console, monitor or debugger hung up
       ProtocolError                      bytes on a wire that mean nothing
       MonitorError                       QMP answered with an error
+      TargetLacks(capability)            a board has no monitor, say
       DebuggerError                      gdb answered with an error, or is gone
       FirmwarePanic(line)                the hypervisor gave up
       MachineReset                       the machine started again, unasked
@@ -117,6 +118,14 @@ class ProtocolError(HarnessError):
 
 class MonitorError(HarnessError):
     """The monitor refused a command; `ended` has the command and its answer."""
+
+
+class TargetLacks(HarnessError):
+    """What tests run on does not have the named `capability`: a test that needs it is skipped."""
+
+    def __init__(self, capability: str) -> None:
+        super().__init__(f"target lacks: {capability}")
+        self.capability = capability
 
 
 class DebuggerError(HarnessError):

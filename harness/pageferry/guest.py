@@ -48,8 +48,8 @@ _REPORT = "report"
 
 def word(value: int) -> int:
     """`value`, if a register can hold it; ValueError otherwise."""
-    if not 0 <= value < _WORD:
-        raise ValueError(f"{value:#x} does not fit into 64 bits")
+    if not isinstance(value, int) or not 0 <= value < _WORD:
+        raise ValueError(f"{value!r} is no number that fits into 64 bits")
     return int(value)
 
 

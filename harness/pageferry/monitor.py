@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -25,13 +27,21 @@ from qemu.qmp import (
 
 from .address import HPA
 from .channel import Channel, Deadline, Needs, Timeout
-from .errors import MemoryUnreadable, MonitorError
+from .child import GRACE
+from .errors import HarnessError, MemoryUnreadable, MonitorError, ProtocolError
 
 EVENTS_KEPT = 200
 """Events that `Monitor.events` gives, the last ones."""
 
 Event = Mapping[str, Any]
 """A QMP event as QEMU sends it: "event" is its name, "data" what it says."""
+
+_MEMBERS = {
+    "JOB_STATUS_CHANGE": ("id", "status"),
+    "RESET": ("guest", "reason"),
+    "SHUTDOWN": ("guest", "reason"),
+}
+"""What the data of an event has, of what is read here (QEMU's qapi/job.json, run-state.json)."""
 
 _RAM_RANGE = re.compile(r"^ +([0-9a-f]+)-([0-9a-f]+) \(prio -?\d+, (?:ram|rom|romd)\)", re.M)
 """A line of `info mtree -f` for memory that can be read: first and last address."""
@@ -55,6 +65,7 @@ class Monitor:
         self._client.events.event_filter = self._hear
         self._shaking_hands: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     def connect(self, timeout: Timeout = None) -> None:
         """Shake hands. Raises what ends a wait; QEMU may be on its way out."""
@@ -62,24 +73,41 @@ class Monitor:
 
     async def _connect(self) -> None:
         self._shaking_hands = asyncio.create_task(self._client.connect(self._wire))
-        try:  # not to be cancelled half-way: the library takes that for a bug of its own
-            await asyncio.shield(self._shaking_hands)
-        except ConnectError:
-            self._channel.hung_up("monitor")
+        # Not to be cancelled half-way: the library takes that for a bug of its own.
+        await asyncio.wait([self._shaking_hands])
+        if error := self._shaking_hands.exception():
+            self._lose(error.exc if isinstance(error, ConnectError) else error)
             await asyncio.Future()  # until the wait has its own end, which says why
         self._watch = asyncio.create_task(self._watch_wire())
 
     async def _watch_wire(self) -> None:
         while self._client.runstate is Runstate.RUNNING:
             await self._client.runstate_changed()
-        self._channel.hung_up("monitor")
+        self._lose(await self._disconnect())
+
+    async def _disconnect(self) -> BaseException | None:
+        """Why there is no connection any more: what the library's reader met, of any kind."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._client.disconnect())
+        await asyncio.wait([self._leaving])
+        return self._leaving.exception()
+
+    def _lose(self, why: BaseException | None) -> None:
+        ended = why is None or isinstance(why, EOFError | OSError)
+        garbled = partial(ProtocolError, f"the monitor spoke no QMP: {why!r}")
+        self._channel.hung_up("monitor", None if ended else garbled)
 
     def _hear(self, event: Message) -> bool:
         """The client's filter of events: none is kept there, where nothing is bounded."""
+        data = event.get("data", {})
+        needed = _MEMBERS.get(str(event["event"]), ())
+        if not isinstance(data, dict) or not data.keys() >= set(needed):
+            self._channel.finish(partial(ProtocolError, f"the monitor sent no event: {event!r}"))
+            return False
         with self._channel.changing():
             self._events.append(event)
+            self._note("<", event)
             if event["event"] == "JOB_STATUS_CHANGE":
-                data: Any = event["data"]
                 self._jobs[data["id"]] = data["status"]
         self._heard(event)
         return False
@@ -107,12 +135,21 @@ class Monitor:
         return self._channel.run(work, awaited, timeout, needs=needs)
 
     async def _execute(self, command: str, arguments: Mapping[str, object] | None) -> object:
+        self._note(">", {"execute": command, "arguments": dict(arguments or {})})
         try:
-            return await self._client.execute(command, arguments)
+            answer = await self._client.execute(command, arguments)
+            self._note("<", {"return": answer})
+            return answer
         except ExecuteError as error:
+            self._note("<", {"error": str(error)})
             raise MonitorError(f"{command} {dict(arguments or {})}: {error}") from error
         except (ExecInterruptedError, StateError):
             return await asyncio.Future()  # until the wait has its own end, which says why
+        except QMPError as error:
+            raise ProtocolError(f"the monitor's answer to {command} is none: {error}") from error
+
+    def _note(self, way: str, message: Mapping[str, object]) -> None:
+        self._channel.journal.note("qmp", way, json.dumps(message, default=dict))
 
     def human(self, command: str, timeout: Timeout = None) -> str:
         """Execute a line of the human monitor and return what it prints, errors included."""
@@ -142,18 +179,28 @@ class Monitor:
             raise MonitorError(f"{command} {dict(arguments)}: {error}")
 
     def close(self) -> None:
-        """Hang up. To be called once, also when `connect` failed or was never called."""
-        self._channel.run(self._close(), "the monitor's end", needs=Needs.NOTHING)
+        """Hang up. To be called once, also when `connect` failed or was never called.
+
+        It raises nothing of its own: whoever closes may have a better error on its way.
+        """
+        if self._channel.inherited is not None:  # the connection goes on for the parent
+            self.far_end.close()
+            self._wire.close()
+            return
+        with suppress(HarnessError):
+            self._channel.run(self._close(), "the monitor's end", GRACE, needs=Needs.NOTHING)
 
     async def _close(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
         self.far_end.close()
-        # That the other end hung up first is how its exit looks from here.
-        with closing(self._wire), suppress(EOFError, OSError, QMPError):
+        with closing(self._wire):
+            with suppress(OSError):  # the other end hung up first
+                self._wire.shutdown(socket.SHUT_RDWR)  # or the library waits for the other end
             if self._shaking_hands is not None:
-                await self._shaking_hands
-            await self._client.disconnect()
+                await asyncio.wait([self._shaking_hands])
+                self._shaking_hands.exception()
+            await self._disconnect()
 
 
 class MonitorMemory:

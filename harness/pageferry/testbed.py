@@ -190,9 +190,11 @@ class Testbed:
     ) -> Answer:
         """Any operation with any arguments, in the source's name; the answer, refused or not.
 
-        ValueError for a number that has no name, by the console's door: it takes names.
+        ValueError for what is no 64-bit number, and by the console's door, which takes
+        names, for a number that has none.
         """
         door = Door(door)  # ValueError for what is none, instead of another way in
+        operation = word(operation)
         if door is Door.GUEST:
             status, report = source.hypercall(operation, *arguments)
             counted = report.instructions if self.machine.icount else None

@@ -279,10 +279,29 @@ def test_a_command_that_the_monitor_refuses_is_its_error(machine: Machine) -> No
         machine.monitor.execute("no-such-command")
 
 
+def test_a_snapshot_that_does_not_exist_is_an_error(machine: Machine) -> None:
+    machine.snapshot("one")
+    with pytest.raises(MonitorError, match=r"loadvm two: .*does not exist"):
+        machine.restore("two")
+
+
+def test_after_a_failed_restore_every_wait_says_so_until_one_succeeds(machine: Machine) -> None:
+    machine.snapshot("one")
+    with pytest.raises(MonitorError):
+        machine.restore("two")
+    with (
+        within(AT_ONCE),
+        pytest.raises(MonitorError, match=r"restoring 'two' failed, .*no defined"),
+    ):
+        machine.console.request("hello", LONG)
+    machine.restore("one")
+    machine.console.request("hello", LONG)
+
+
 def test_a_job_that_fails_is_its_error(machine: Machine) -> None:
     machine.snapshot("one")
-    with pytest.raises(MonitorError, match=r"snapshot-load .*two"):
-        machine.restore("two")
+    with pytest.raises(MonitorError, match=r"snapshot-save .*one"):
+        machine.snapshot("one")
 
 
 def test_a_monitor_that_does_not_answer_is_a_timeout(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from tests.system.tampering import point_at
@@ -225,3 +226,14 @@ def test_a_remap_that_needs_no_memory_succeeds_without_any(bed: Testbed, door: D
     copy_until_few_frames_are_free(bed, 0)
     bed.remap(a, a.page(0), b, b.window(0), door)
     assert b.stage2(b.window(0)).mapped
+
+
+@pytest.mark.parametrize("wrong", [-1, 1 << 64, 5.0, None])
+def test_what_is_no_64_bit_number_is_refused_before_anybody_is_asked(
+    bed: Testbed, door: Door, wrong: object
+) -> None:
+    a, b = bed.guests
+    not_numbers: list[Any] = [wrong, b.vm, b.window(0)]
+    with pytest.raises(ValueError, match="64 bits"):
+        bed.request(Operation.REMAP, a, *not_numbers, door=door)
+    a.ping()

@@ -13,10 +13,8 @@ from io import FileIO
 import pytest
 
 from pageferry.channel import (
-    DEFAULT_TIMEOUT,
     SCALE_VARIABLE,
     Channel,
-    Deadline,
     Intake,
     Needs,
     on_loop,
@@ -174,28 +172,6 @@ def test_ctrl_c_ends_a_wait_and_the_next_one_works(channel: Channel) -> None:
         timer.join()
         signal.signal(signal.SIGUSR1, before)
     assert channel.run(thread_name(), "its name", LONG) == "pageferry wires"
-
-
-# Deadlines
-
-
-def test_without_a_timeout_a_deadline_is_the_default() -> None:
-    assert Deadline.after(None).seconds == DEFAULT_TIMEOUT
-
-
-def test_one_factor_scales_every_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SCALE_VARIABLE, "2.5")
-    assert Deadline.after(4).seconds == 10
-
-
-def test_a_deadline_that_is_passed_on_is_not_scaled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SCALE_VARIABLE, "2.5")
-    deadline = Deadline.after(4)
-    assert Deadline.after(deadline) is deadline
-
-
-def test_what_is_left_of_a_deadline_is_never_negative() -> None:
-    assert Deadline.exactly(-1).left == 0
 
 
 # Work on the loop

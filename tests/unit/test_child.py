@@ -5,13 +5,14 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
-from pageferry.channel import SCALE_VARIABLE, Channel, open_pipe
+from pageferry.channel import SCALE_VARIABLE, Channel, on_loop, open_pipe
 from pageferry.child import STDERR_KEPT, Child
 from pageferry.errors import WaitTimeout
 
@@ -26,6 +27,10 @@ class Children:
         self.output, self._stdout = open_pipe(owner)
         self._stdin, _ = open_pipe(owner)
         self._owner = owner
+
+    def hang_up(self) -> None:
+        """Close this end of what the programs write to."""
+        self._stdout.close()
 
     def start(self, *code: str, program: str = sys.executable, fds: tuple[int, ...] = ()) -> Child:
         child = Child(
@@ -128,6 +133,63 @@ def test_a_program_that_cannot_be_started_leaves_nothing_open(children: Children
     before = descriptors()
     with pytest.raises(FileNotFoundError):
         children.start("", program="no such program")
+    assert descriptors() == before
+
+
+WRAPPER = (
+    "import subprocess, sys",
+    "subprocess.Popen([sys.executable, '-S', '-c', 'import signal; signal.pause()'])",
+    "print('started', flush=True)",
+)
+"""A program that starts another, which has its standard output too."""
+
+
+def await_no_writer(pipe: FileIO) -> bool:
+    """Whether nobody has the pipe's other end any more."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLHUP)
+    return any(event & select.POLLHUP for _, event in poll.poll(LONG * 1000))
+
+
+def test_closing_a_wrapper_ends_what_it_has_started(children: Children) -> None:
+    child = children.start(*WRAPPER, "import signal", "signal.pause()")
+    assert children.output.readline() == b"started\n"
+    child.close()
+    children.hang_up()
+    assert await_no_writer(children.output)
+
+
+def test_what_a_wrapper_leaves_behind_ends_with_it(children: Children) -> None:
+    assert children.start(*WRAPPER).wait(LONG) == 0
+    assert children.output.readline() == b"started\n"
+    children.hang_up()
+    assert await_no_writer(children.output)
+
+
+def test_a_forked_process_that_closes_it_leaves_it_to_its_parent(children: Children) -> None:
+    child = children.start("import signal", "signal.pause()")
+    pid = os.fork()
+    if pid == 0:
+        child.close()
+        os._exit(0)
+    assert os.waitpid(pid, 0) == (pid, 0)
+    with pytest.raises(WaitTimeout):
+        child.wait(0.1)
+
+
+def test_one_whose_start_is_interrupted_is_ended(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(call: Callable[[], object]) -> object:
+        monkeypatch.undo()
+        on_loop(call)
+        raise KeyboardInterrupt
+
+    before = descriptors()
+    monkeypatch.setattr("pageferry.child.on_loop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        children.start("import signal", "signal.pause()")
+    assert [status for status, _ in children.exits] == [-signal.SIGTERM]
     assert descriptors() == before
 
 

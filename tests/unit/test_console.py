@@ -1,20 +1,22 @@
 """The console against a machine that the test plays itself, at the other ends of its pipes."""
 
+import re
 import tracemalloc
 from collections.abc import Iterator
 from fcntl import F_SETPIPE_SZ, fcntl
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from select import PIPE_BUF
 from typing import BinaryIO
 
 import pytest
 
 from pageferry.abi import Status
-from pageferry.channel import PIPE_READ, Channel, Needs, on_loop
+from pageferry.channel import PIPE_READ, SCALE_VARIABLE, Channel, Needs, on_loop
 from pageferry.console import LINES_KEPT, SEARCH_WINDOW, STREAM_KEPT, Console
 from pageferry.errors import FirmwarePanic, ProtocolError, QemuDied, WaitTimeout
-from pageferry.wire.console import Reply
+from pageferry.wire.console import LONGEST_REQUEST, Reply, require_request
 
 SOON = 0.05
 LONG = 30.0
@@ -62,6 +64,53 @@ def console(machine: Played) -> Console:
 def test_a_request_goes_out_as_a_line_with_its_number(machine: Played, console: Console) -> None:
     pending = console.submit("reclaim 1 0x1000")
     assert machine.reads() == f"{pending.seq} reclaim 1 0x1000\n"
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x85"])
+def test_a_request_of_more_than_one_line_is_refused_and_nothing_sent(
+    machine: Played, console: Console, character: str
+) -> None:
+    with pytest.raises(ValueError, match="has the control character") as caught:
+        console.submit(f"help{character}99999 remap 1 0x60100000 2 0x30000000")
+    assert repr(character) in str(caught.value)
+    assert (machine.reads(), console._pending) == ("", {})
+
+
+@pytest.mark.parametrize(
+    ("checked", "size"), [(False, LONGEST_REQUEST), (True, LONGEST_REQUEST - 11)]
+)
+def test_a_request_that_is_longer_with_its_number_than_the_firmware_takes_is_refused(
+    machine: Played, console: Console, checked: bool, size: int
+) -> None:
+    console.checked = checked
+    with pytest.raises(ValueError, match=f"at most {LONGEST_REQUEST} bytes"):
+        console.submit("x" * size)
+    assert (machine.reads(), console._pending) == ("", {})
+
+
+def test_a_request_may_be_as_long_as_the_firmware_takes() -> None:
+    require_request("x" * LONGEST_REQUEST)
+    with pytest.raises(ValueError, match=f"this one {LONGEST_REQUEST + 1}"):
+        require_request("x" * (LONGEST_REQUEST + 1))
+
+
+def test_the_longest_request_is_the_firmwares() -> None:
+    source = Path(__file__).parents[2] / "firmware" / "core" / "console.c"
+    found = re.search(r"#define LINE_LIMIT (\d+)", source.read_text())
+    assert found is not None
+    assert int(found[1]) - 1 == LONGEST_REQUEST  # the firmware puts a zero behind it
+
+
+def test_a_request_that_could_not_be_sent_is_not_pending(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SCALE_VARIABLE, "0.001")
+    with pytest.raises(WaitTimeout):
+        while True:
+            console.send("z" * PIPE_BUF)
+    with pytest.raises(WaitTimeout):
+        console.submit("help")
+    assert console._pending == {}
 
 
 def test_a_reply_reaches_its_request(machine: Played, console: Console) -> None:

@@ -18,6 +18,7 @@ EXAMPLES: list[Exception] = [
     errors.ChannelClosed("the console closed", "a line"),
     errors.ProtocolError("'<< 1' is no message"),
     errors.MonitorError("stop: not now"),
+    errors.TargetLacks("monitor"),
     errors.DebuggerError("gdb was killed by signal 9", "the debugger's answer"),
     errors.FirmwarePanic("! panic main.c:7 cpu=0 exit=0x81 out of luck", "an answer"),
     errors.MachineReset("the machine was reset", seen=["# boot"]),

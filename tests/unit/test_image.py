@@ -26,18 +26,20 @@ class Compiler(NamedTuple):
 
 
 CLANG64 = ("--target=x86_64-unknown-none-elf",)
-COMPILERS = [
+KNOWN = [
     Compiler("clang", CLANG64, "elf_x86_64", "x86_64", 5),
     Compiler("clang", CLANG64, "elf_x86_64", "x86_64", 4),
     Compiler("clang", ("--target=i386-unknown-none-elf",), "elf_i386", "386", 5),
     Compiler("clang", ("--target=aarch64-unknown-none-elf",), "aarch64elf", "aarch64", 4),
     Compiler("clang", ("--target=riscv64-unknown-none-elf",), "elf64lriscv", "riscv64", 5),
-    *(
-        Compiler("gcc", (), "elf_x86_64", "x86_64", dwarf)
-        for dwarf in (4, 5)
-        if shutil.which("gcc")  # not in the toolchain we ask for; read if it is there
-    ),
+    Compiler("gcc", (), "elf_x86_64", "x86_64", 4),
+    Compiler("gcc", (), "elf_x86_64", "x86_64", 5),
 ]
+COMPILERS = [it for it in KNOWN if shutil.which(it.program)]  # one of the two is enough
+LINKERS = {
+    "clang": ["ld.lld", "--image-base=0x400000"],
+    "gcc": ["ld", "-Ttext-segment=0x400000"],
+}
 
 
 def build(compiler: Compiler, folder: Path, *more: str) -> Path:
@@ -49,7 +51,7 @@ def build(compiler: Compiler, folder: Path, *more: str) -> Path:
         command = [compiler.program, *compiler.target, *flags, "-c", str(source)]
         subprocess.run([*command, "-o", objects[-1]], check=True)
     image = folder / "sample.elf"
-    link = ["ld.lld", "-m", compiler.linker, "-e", "add", "--image-base=0x400000"]
+    link = [*LINKERS[compiler.program], "-m", compiler.linker, "-e", "add"]
     subprocess.run([*link, "-o", str(image), *objects], check=True)
     return image
 
@@ -362,10 +364,9 @@ def test_without_debug_information_there_are_symbols_and_no_variables(
     plain: Path, tmp_path: Path
 ) -> None:
     stripped = tmp_path / "stripped.elf"
-    subprocess.run(
-        ["ld.lld", "--strip-debug", "-e", "add", "-o", stripped, *sorted(plain.parent.glob("*.o"))],
-        check=True,
-    )
+    link = [*LINKERS[COMPILERS[0].program], "--strip-debug", "-e", "add"]
+    objects = sorted(plain.parent.glob("*.o"))
+    subprocess.run([*link, "-o", stripped, *objects], check=True)
     image = Image.load(stripped)
     assert image.symbol("sample")
     with pytest.raises(ImageError, match=r"stripped\.elf has no debug information"):

@@ -13,6 +13,7 @@ from elftools.dwarf.die import DIE
 from elftools.dwarf.dwarfinfo import DWARFInfo
 
 from ..errors import ImageError
+from .damage import parsing
 from .types import Array, Bits, Member, Pointer, Record, Scalar, Type
 
 DW_OP_ADDR = 0x03
@@ -35,10 +36,16 @@ _KEYWORDS = {
 class DebugInfo:
     """The variables and types of an image. Every entry is parsed once.
 
+    name        the image's, for errors: every method raises ImageError for a damaged one
     variables   by name, the addresses and types they have in the compilation units
     """
 
-    def __init__(self, dwarf: DWARFInfo) -> None:
+    def __init__(self, dwarf: DWARFInfo, name: str) -> None:
+        self._name = name
+        with parsing(name):
+            self._read(dwarf)
+
+    def _read(self, dwarf: DWARFInfo) -> None:
         self._address_size = dwarf.config.default_address_size
         self._named: dict[str, DIE] = {}
         self._made: dict[int, Type | None] = {}
@@ -63,16 +70,18 @@ class DebugInfo:
     def named(self, name: str) -> Type | None:
         """The type called "struct frame", "enum status" or by a typedef, if there is one."""
         die = self._named.get(name)
-        return None if die is None else self._make(die)
+        with parsing(self._name):
+            return None if die is None else self._make(die)
 
     def type_of(self, die: DIE) -> Type | None:
         """The type of a variable, member, pointer's target ...; None for void and functions."""
         if "DW_AT_type" not in die.attributes:
             return None
-        target = die.get_DIE_from_attribute("DW_AT_type")
-        if target.offset not in self._made:
-            self._made[target.offset] = self._make(target)
-        return self._made[target.offset]
+        with parsing(self._name):
+            target = die.get_DIE_from_attribute("DW_AT_type")
+            if target.offset not in self._made:
+                self._made[target.offset] = self._make(target)
+            return self._made[target.offset]
 
     def _make(self, die: DIE) -> Type | None:
         match die.tag:
@@ -84,7 +93,7 @@ class DebugInfo:
                 return self._enumeration(die)
             case "DW_TAG_pointer_type":
                 size = _number(die, "DW_AT_byte_size", self._address_size)
-                return Pointer(size, partial(self.type_of, die))
+                return Pointer(size, cache(partial(self.type_of, die)))  # asked at every step
             case "DW_TAG_array_type":
                 return self._array(die)
             case "DW_TAG_structure_type" | "DW_TAG_union_type":
@@ -134,12 +143,13 @@ class DebugInfo:
         return Record(name, _number(die, "DW_AT_byte_size", 0), members)
 
     def _members(self, die: DIE) -> Mapping[str, Member]:
-        return {
-            member.name: member
-            for child in die.iter_children()
-            if child.tag == "DW_TAG_member"
-            for member in self._member(child)
-        }
+        with parsing(self._name):
+            return {
+                member.name: member
+                for child in die.iter_children()
+                if child.tag == "DW_TAG_member"
+                for member in self._member(child)
+            }
 
     def _member(self, die: DIE) -> Iterator[Member]:
         type_ = self._value_type(die)

@@ -9,13 +9,13 @@ from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.dwarf.dwarfinfo import DWARFInfo
 from elftools.elf.elffile import ELFFile
 
 from ..address import HPA
 from ..errors import ImageError
 from ..memory import PhysicalMemory
+from .damage import parsing
 from .dwarf import DebugInfo
 from .reader import Reader
 from .symbols import Function, Row, Symbol, read_functions, read_lines, read_symbols
@@ -35,9 +35,10 @@ class Image:
     def __init__(self, name: str, content: bytes) -> None:
         self.name = name
         try:
-            self._elf = ELFFile(BytesIO(content))
-        except ELFError as error:
-            raise ImageError(f"{name} is not an ELF file: {error}") from error
+            with parsing(name):
+                self._elf = ELFFile(BytesIO(content))
+        except ImageError as error:
+            raise ImageError(f"{name} is not an ELF file: {error.__cause__}") from error
         if not self._elf.little_endian:
             raise ImageError(f"{name} is big-endian; only little-endian images are understood")
 
@@ -123,25 +124,29 @@ class Image:
 
     @cached_property
     def _dwarf(self) -> DWARFInfo:
-        if not self._elf.has_dwarf_info(strict=True):
-            raise ImageError(f"{self.name} has no debug information")
-        return self._elf.get_dwarf_info()
+        with parsing(self.name):
+            if not self._elf.has_dwarf_info(strict=True):
+                raise ImageError(f"{self.name} has no debug information")
+            return self._elf.get_dwarf_info()
 
     @cached_property
     def _debug(self) -> DebugInfo:
-        return DebugInfo(self._dwarf)
+        return DebugInfo(self._dwarf, self.name)
 
     @cached_property
     def _symbols(self) -> list[Symbol]:
-        return read_symbols(self._elf)
+        with parsing(self.name):
+            return read_symbols(self._elf)
 
     @cached_property
     def _functions(self) -> list[Function]:
-        return read_functions(self._elf, self._symbols)
+        with parsing(self.name):
+            return read_functions(self._elf, self._symbols)
 
     @cached_property
     def _rows(self) -> list[Row]:
-        return read_lines(self._dwarf)
+        with parsing(self.name):
+            return read_lines(self._dwarf)
 
 
 @lru_cache(maxsize=IMAGES_KEPT)

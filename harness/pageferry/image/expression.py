@@ -34,6 +34,8 @@ class Index:
 
 
 Step = Dot | Arrow | Index
+Steps = tuple[tuple[Step, str], ...]
+"""Steps from a variable, each with the text that leads up to it."""
 
 _VARIABLE = re.compile(r"\s*([A-Za-z_]\w*)\s*")
 _STEP = re.compile(
@@ -45,8 +47,8 @@ _STEP = re.compile(
 
 
 @lru_cache(maxsize=4096)
-def parse(expression: str) -> tuple[str, tuple[tuple[Step, str], ...]]:
-    """The variable's name and the steps from it, each with the text that leads up to it.
+def parse(expression: str) -> tuple[str, Steps]:
+    """The variable's name and the steps from it.
 
     Raises ImageError with the place that could not be read.
     """

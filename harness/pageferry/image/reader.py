@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..address import HPA, PAGE_SIZE
 from ..errors import ImageError
 from ..memory import PhysicalMemory
-from .expression import Arrow, Dot, Index, Step, parse
+from .damage import parsing
+from .expression import Arrow, Dot, Index, Step, Steps, parse
 from .types import Array, Bits, Pointer, Record, Scalar, Type, decode
 
 if TYPE_CHECKING:
@@ -43,11 +44,14 @@ class Reader:
         self._image = image
         self._memory = memory
         self._translate = translate
+        self._plans: dict[str, tuple[_Place, Steps]] = {}
 
     def read(self, expression: str) -> Any:
         """Its value: a number, a dict by member, a list of elements. Enumerations are numbers."""
         place = self._find(expression)
-        return decode(place.type, self._bytes(place), 0, place.bits)
+        data = self._bytes(place)
+        with parsing(self._image.name):
+            return decode(place.type, data, 0, place.bits)
 
     def read_int(self, expression: str) -> int:
         """The value of an integer, enumeration or pointer."""
@@ -87,12 +91,26 @@ class Reader:
         """How many bytes it has."""
         return self._find(expression).size
 
+    def enum(self, name: str) -> dict[str, int]:
+        """The enumerators of `enum name`; see `Image.enum`."""
+        return self._image.enum(name)
+
     def _find(self, expression: str) -> _Place:
-        variable, steps = parse(expression)
-        place = _Place(*self._image.variable(variable))
+        place, steps = self._plan(expression)
         for step, before in steps:
             place = self._follow(place, step, before)
         return place
+
+    def _plan(self, expression: str) -> tuple[_Place, Steps]:
+        """How far the image alone leads, found once, and the steps that need memory."""
+        if expression not in self._plans:
+            variable, steps = parse(expression)
+            place = _Place(*self._image.variable(variable))
+            while steps and not isinstance(place.type, Pointer):
+                (step, before), *rest = steps
+                place, steps = self._follow(place, step, before), tuple(rest)
+            self._plans[expression] = place, steps
+        return self._plans[expression]
 
     def _follow(self, place: _Place, step: Step, before: str) -> _Place:
         """One step on from `place`, which the text `before` has led to."""
@@ -130,16 +148,14 @@ class Reader:
             self._memory.read(physical, length) for physical, _, length in self._pieces(place)
         )
 
-    def _pieces(self, place: _Place) -> list[tuple[HPA, int, int]]:
+    def _pieces(self, place: _Place) -> Iterator[tuple[HPA, int, int]]:
         """Page by page: the physical address, how far into the place, how many bytes."""
-        pieces = []
         start = 0
         while start < place.size:
             here = place.address + start
             length = min(place.size - start, PAGE_SIZE - here % PAGE_SIZE)
-            pieces.append((self._translate(here), start, length))
+            yield self._translate(here), start, length
             start += length
-        return pieces
 
 
 def _member(address: int, record: Record, name: str) -> _Place:

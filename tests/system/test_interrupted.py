@@ -1,0 +1,174 @@
+"""Ctrl-C at any moment of a start, and forks: nothing is left behind, nothing is hurt."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from tests.system import tiny
+
+import pageferry
+from pageferry import Machine, Testbed
+from pageferry import arch as architectures
+from pageferry.errors import ChannelClosed, MonitorError
+
+LONG = 60.0
+SOURCES = str(Path(pageferry.__file__).parent)
+Moment = tuple[str, int, str]
+"""File, line and kind of a trace event: a line begins, or a function returns."""
+
+
+@pytest.fixture(scope="module")
+def parrot(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.build(arch, "parrot", tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture
+def machine(arch: str, parrot: Path) -> Iterator[Machine]:
+    with Machine(architectures.get(arch), parrot) as machine:
+        machine.cont()
+        machine.console.await_log(f"pageferry {arch} ready")
+        yield machine
+
+
+def left() -> tuple[list[str], list[str]]:
+    """What this process has open, but for the listing itself, and its children."""
+    found = [path for path in Path("/proc/self/fd").iterdir() if path.exists()]
+    tasks = Path("/proc/self/task").glob("*/children")
+    children = [pid for task in tasks for pid in task.read_text().split()]
+    return sorted(f"{path.name} {os.readlink(path)}" for path in found), children
+
+
+class Trace:
+    """Notes the moments that this thread comes through in our own code.
+
+    With `at`, KeyboardInterrupt is raised at that one. Not when `__enter__` has returned:
+    from there to its block the interpreter handles no signal.
+    """
+
+    def __init__(self, at: Moment | None = None) -> None:
+        self.at = at
+        self.moments: dict[Moment, None] = {}
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
+        code = frame.f_code
+        if not code.co_filename.startswith(SOURCES):
+            return None
+        if event == "line" or (event == "return" and code.co_name != "__enter__"):
+            moment = (code.co_filename, frame.f_lineno, event)
+            self.moments[moment] = None
+            if moment == self.at:
+                self.at = None
+                raise KeyboardInterrupt
+        return self
+
+    def enter(self, machine: Machine) -> None:
+        """Enter the machine under this trace, and close it if that worked."""
+        before = sys.gettrace()
+        sys.settrace(self)
+        try:
+            machine.__enter__()
+        finally:
+            sys.settrace(before)
+        machine.close()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_ctrl_c_at_any_moment_of_a_start_leaves_nothing(
+    machine: Machine, arch: str, parrot: Path
+) -> None:
+    seen = Trace()
+    seen.enter(Machine(architectures.get(arch), parrot))
+    before = left()
+    leaks = []
+    for moment in seen.moments:
+        with suppress(KeyboardInterrupt):
+            Trace(moment).enter(Machine(architectures.get(arch), parrot))
+        if left() != before:
+            leaks.append(moment)
+            before = left()
+    assert len(seen.moments) > 50
+    assert leaks == []
+
+
+def test_ctrl_c_in_the_middle_of_a_restore_ends_every_wait_until_the_next_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    machine.snapshot("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(machine._snapshots, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            machine.restore("one")
+    with pytest.raises(MonitorError, match="the machine is in no defined state"):
+        machine.console.request("hello", LONG)
+    machine.restore("one")
+    machine.console.request("hello", LONG)
+
+
+def forked(work: Any) -> int:
+    """The exit status of a forked process that does `work`: 0, or 1 when it raised."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_forked_process_cannot_use_the_machine_and_does_not_hurt_it(machine: Machine) -> None:
+    def use() -> None:
+        for ask in (
+            lambda: machine.console.request("hello", LONG),
+            lambda: machine.monitor.execute("quit"),
+            machine.stop,
+            lambda: machine.console.expect("hello", LONG),
+        ):
+            with pytest.raises(ChannelClosed, match="which this one was forked from"):
+                ask()
+
+    assert forked(use) == 0
+    machine.console.request("hello", LONG)
+
+
+def test_a_forked_process_that_closes_the_machine_leaves_it_to_its_parent(
+    machine: Machine,
+) -> None:
+    machine.snapshot("one")
+    assert forked(machine.close) == 0
+    machine.restore("one")
+    machine.console.request("hello", LONG)
+
+
+def test_a_forked_process_can_start_a_machine_of_its_own(
+    machine: Machine, arch: str, parrot: Path
+) -> None:
+    def start() -> None:
+        with Machine(architectures.get(arch), parrot) as other:
+            other.cont()
+            other.console.request("hello", LONG)
+
+    assert forked(start) == 0
+    machine.console.request("hello", LONG)
+
+
+def test_ctrl_c_while_guests_get_ready_leaves_nothing(
+    bed: Testbed, arch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = left()
+    monkeypatch.setattr(Testbed, "_await_ready", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Testbed.start(arch)
+    assert left() == before
