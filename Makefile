@@ -12,7 +12,7 @@ LLVM ?= 1
 # `make CC=clang-15` still overrides.
 CC := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)gcc,clang)
 LD := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)ld,ld.lld)
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 3 --dist worksteal
 
 ARCHS := $(patsubst firmware/arch/%/arch.mk,%,$(wildcard firmware/arch/*/arch.mk))
 ifeq ($(filter $(ARCH),$(ARCHS)),)

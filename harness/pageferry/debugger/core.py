@@ -32,6 +32,7 @@ from .values import find_cpus, read_registers, register_numbers
 PROGRAM = "gdb-multiarch"
 """Debian's gdb for every architecture; its package has the same name."""
 
+STEPS = 5
 _WATCH = {"write": "", "read": "-r ", "access": "-a "}
 _LINE = re.compile(r'Line (\d+) of "(?:.*/)?([^"/]+)"')
 _TEXT = re.compile(r'"(.*)"', re.DOTALL)
@@ -196,6 +197,8 @@ class Debugger:
     def cont(self) -> None:
         """Let all CPUs run. Harmless if they do."""
         if not self.running:
+            if self._stop is not None and self._stop.reason == "breakpoint-hit":
+                self.step_instruction()  # gdb's own step may not leave it: see there
             self._resume("-exec-continue")
 
     def _resume(self, command: str) -> None:
@@ -261,8 +264,15 @@ class Debugger:
         return self._advance("-exec-next", timeout)
 
     def step_instruction(self, timeout: Timeout = None) -> Stop:
-        """One instruction."""
-        return self._advance("-exec-step-instruction", timeout)
+        """One instruction. QEMU may end a step before it, when an interrupt waits to be
+        looked at: a step that has not moved is taken again, a few times."""
+        before = stop = self._stop
+        for _ in range(STEPS):
+            stop = self._advance("-exec-step-instruction", timeout)
+            if before is None or stop.frame.address != before.frame.address:
+                break
+        assert stop is not None
+        return stop
 
     def finish(self, timeout: Timeout = None) -> Stop:
         """Until the function it is in has returned."""

@@ -33,7 +33,7 @@ set -eu
 cd "$(dirname "$0")"
 
 emulator() {{
-    exec {qemu} \\
+    exec setpriv --pdeathsig KILL {qemu} \\
         {common} "$@"
 }}
 restored() {{
