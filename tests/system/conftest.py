@@ -3,6 +3,7 @@
 import pytest
 
 from pageferry import Testbed
+from pageferry.debugger import Debugger
 from pageferry.pool import Pool
 from pageferry.settings import Settings
 from pageferry.testbed import Door
@@ -42,3 +43,16 @@ def door(request: pytest.FixtureRequest) -> Door:
     """Each way in that an operation can take."""
     found: Door = request.param
     return found
+
+
+@pytest.fixture
+def gdb(bed: Testbed) -> Debugger:
+    """gdb, connected to a machine that runs."""
+    return bed.machine.debugger()
+
+
+@pytest.fixture
+def standing(gdb: Debugger) -> Debugger:
+    """The same, and the machine stands."""
+    gdb.interrupt()
+    return gdb

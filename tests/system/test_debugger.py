@@ -15,19 +15,6 @@ BRIEF = 0.1
 AT_ONCE = 10.0
 
 
-@pytest.fixture
-def gdb(bed: Testbed) -> Debugger:
-    """gdb, connected to a machine that runs."""
-    return bed.machine.debugger()
-
-
-@pytest.fixture
-def standing(gdb: Debugger) -> Debugger:
-    """The same, and the machine stands."""
-    gdb.interrupt()
-    return gdb
-
-
 def submit_remap(bed: Testbed) -> None:
     a, b = bed.guests
     bed.machine.console.submit(f"remap 1 {a.page(0):#x} 2 {b.window(0):#x}")

@@ -25,19 +25,6 @@ AT_ONCE = 10.0
 
 
 @pytest.fixture
-def gdb(bed: Testbed) -> Debugger:
-    """gdb, connected to a machine that runs."""
-    return bed.machine.debugger()
-
-
-@pytest.fixture
-def standing(gdb: Debugger) -> Debugger:
-    """The same, and the machine stands."""
-    gdb.interrupt()
-    return gdb
-
-
-@pytest.fixture
 def own(arch: str) -> Iterator[Testbed]:
     """A machine that a test may ruin."""
     with Testbed.start(arch) as bed:
