@@ -53,6 +53,7 @@ void stage2_map(struct place *place, hpa_t frame, unsigned rights)
         place->entry = entry_in(table, place->page, place->level - 1);
     }
     write_entry(place->entry, pte_leaf(frame, rights));
+    pte_publish();
 }
 
 void stage2_unmap(struct place *place)
@@ -66,4 +67,5 @@ void stage2_protect(struct place *place, unsigned rights)
     hpa_t frame = pte_frame(*place->entry);
     stage2_unmap(place);
     write_entry(place->entry, pte_leaf(frame, rights));
+    pte_publish();
 }

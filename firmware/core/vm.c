@@ -12,7 +12,7 @@ static void vm_init(struct vm *vm, unsigned id, hpa_t ram)
 {
     vm->id = id;
     vm->generation = 1; /* which no CPU has seen */
-    if (!frame_take(FRAME_TABLE, id, &vm->stage2_root))
+    if (!frames_take_root(id, &vm->stage2_root))
         panic("no frame for the root of VM %u", id);
     for (uint64_t offset = 0; offset < GUEST_RAM_SIZE; offset += PAGE_SIZE) {
         hpa_t frame = hpa(ram.value + offset);

@@ -15,13 +15,16 @@ struct vm;
 struct vcpu;
 struct cpu;
 
-/* pte.h: STAGE2_LEVELS, and, level 0 being the leaf,
+/* pte.h: STAGE2_LEVELS, STAGE2_ROOT_FRAMES (a power of two), and, level 0 being the leaf,
  *   size_t   pte_index(gpa_t, unsigned level)         position in a table
  *   pte_t    pte_leaf(hpa_t frame, unsigned rights)   rights: enum access bits
  *   pte_t    pte_table(hpa_t table)
  *   bool     pte_is_present(pte_t)
  *   hpa_t    pte_frame(pte_t)                         of a leaf or a table
- *   unsigned pte_rights(pte_t)                        of a leaf */
+ *   unsigned pte_rights(pte_t)                        of a leaf
+ *   void     pte_publish(void)                        after it returns, the table walker of
+ *            every CPU finds the entries written before; one that was absent till then
+ *            may still fault once */
 
 /* Why a guest stopped executing. An exit is a value: policy is the core's. */
 enum exit_kind {

@@ -43,6 +43,9 @@ static inline struct frame *frame_at(hpa_t address)
 }
 
 bool frame_take(enum frame_kind kind, unsigned owner, hpa_t *address); /* zeroed; false: none is free */
+/* The root of a stage 2: STAGE2_ROOT_FRAMES in a row, aligned to their whole size, as the
+ * pool's beginning is. */
+bool frames_take_root(unsigned owner, hpa_t *address);
 void frame_release(hpa_t address);
 
 /* vm.c: virtual machines and their turns on a CPU. */

@@ -185,7 +185,6 @@ class Machine:
             *("-chardev", f"socket,id=monitor,fd={self.monitor.far_end.fileno()}"),
             *("-mon", "chardev=monitor,mode=control"),
             *("-chardev", f"socket,id=gdb,fd={self._stub.listener},server=on,wait=off"),
-            *("-device", "pvpanic"),
             # Whatever happens to the machine, it stays there to be looked at.
             *("-action", "panic=pause,reboot=shutdown,shutdown=pause"),
             *("-kernel", str(self.kernel)),

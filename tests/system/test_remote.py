@@ -45,7 +45,7 @@ def board(arch: str) -> Iterator[tuple[str, str]]:
         *("-chardev", "pty,id=console", "-serial", "chardev:console", "-gdb", f"tcp:{gdb}"),
         # A board stays there whatever its firmware does.
         *("-action", "panic=none,shutdown=pause"),
-        *("-device", "pvpanic", "-kernel", str(firmware_directory(arch) / "hypervisor.elf")),
+        *("-kernel", str(firmware_directory(arch) / "hypervisor.elf")),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as qemu:
         try:

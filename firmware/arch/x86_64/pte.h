@@ -9,7 +9,8 @@
 
 #include "address.h"
 
-#define STAGE2_LEVELS 4u
+#define STAGE2_LEVELS      4u
+#define STAGE2_ROOT_FRAMES 1u
 
 #define PTE_P     (1ull << 0)
 #define PTE_W     (1ull << 1)
@@ -49,4 +50,9 @@ static inline hpa_t pte_frame(pte_t entry)
 static inline unsigned pte_rights(pte_t entry)
 {
     return ACCESS_READ | (entry & PTE_W ? ACCESS_WRITE : 0) | (entry & PTE_NX ? 0 : ACCESS_EXECUTE);
+}
+
+/* Stores are seen in their order, by table walkers too (APM vol. 2, 7.2). */
+static inline void pte_publish(void)
+{
 }

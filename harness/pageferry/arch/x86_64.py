@@ -90,6 +90,8 @@ ARCH = Arch(
         "microvm,isa-serial=on,pit=off,pic=off,rtc=off",
         "-cpu",
         "max,la57=off",
+        "-device",
+        "pvpanic",
     ),
     icount=True,
     ram_base=HPA(0),
