@@ -74,8 +74,8 @@ class GdbDoor:
         """
         if len(arguments) > self._arguments:
             raise ValueError(f"a slot has {self._arguments} arguments, not {len(arguments)}")
-        deadline = Deadline.after(timeout)
         gdb = self._machine.debugger()
+        deadline = Deadline.after(timeout)
         ran = gdb.running
         sequence = next(_sequence)
         slot = self._free_slot(gdb, deadline)
@@ -83,12 +83,12 @@ class GdbDoor:
         values = [self._states["SLOT_SUBMITTED"], sequence, operation, vm, *arguments, *padding]
         for (offset, size), value in zip(self._fields, values, strict=True):
             slot[offset : offset + size] = value.to_bytes(size, "little")
-        gdb.memory.write(self._address, bytes(slot))
         condition = f"door == {self._number} && request->sequence == {sequence}"
-        stop = gdb.run_to(ANSWERED, condition, deadline)
-        if stop.frame.function != ANSWERED:
+        stop = gdb.write_and_run_to(self._address, bytes(slot), ANSWERED, condition, deadline)
+        found = gdb.evaluate("*request") if stop.frame.function == ANSWERED else ""
+        if not found.startswith(f"{{sequence = {sequence}, "):
             raise DebuggerError(f"before request {sequence} was answered: {stop}")
-        answer = _answer(gdb.evaluate("*request"))
+        answer = _answer(found)
         if ran:
             gdb.cont()
         return answer

@@ -68,6 +68,24 @@ def test_a_place_that_is_not_reached_leaves_no_breakpoint(bed: Testbed, gdb: Deb
     bed.remap(a, a.page(0), b, b.window(0))
 
 
+def test_another_stop_on_the_way_leaves_no_breakpoint(bed: Testbed, gdb: Debugger) -> None:
+    a, b = bed.guests
+    with gdb.watchpoint("slots[0].request.operation"):
+        pending = bed.machine.console.submit(f"remap 1 {a.page(0):#x} 2 {b.window(0):#x}")
+        assert gdb.run_to("transfer").reason == "watchpoint-trigger"
+    gdb.cont()
+    assert pending.result().status == 0
+
+
+def test_a_breakpoint_that_stands_there_too_is_hit_with_it(bed: Testbed, gdb: Debugger) -> None:
+    a, b = bed.guests
+    with gdb.breakpoint("transfer") as standing:
+        pending = bed.machine.console.submit(f"remap 1 {a.page(0):#x} 2 {b.window(0):#x}")
+        assert gdb.run_to("transfer").breakpoint == standing.number
+    gdb.cont()
+    assert pending.result().status == 0
+
+
 def test_closed_it_leaves_a_machine_that_runs_without_breakpoints(bed: Testbed) -> None:
     with bed.machine.debugger() as gdb:
         gdb.breakpoint("transfer")
@@ -243,6 +261,13 @@ def test_gdb_reads_no_memory_of_a_machine_that_runs(gdb: Debugger) -> None:
 
 def test_other_commands_keep_the_cpu_s_own_view_of_memory(standing: Debugger) -> None:
     standing.memory.read(HPA(0x20_0000), 8)
+    with pytest.raises(DebuggerError, match="Unable to read memory"):
+        standing.execute("-data-read-memory-bytes 0x7fffffff0000 8")
+
+
+def test_a_refused_read_of_physical_memory_leaves_the_cpu_s_own_view(standing: Debugger) -> None:
+    with pytest.raises(DebuggerError):
+        standing._execute_physical("-data-read-memory-bytes nowhere 8")
     with pytest.raises(DebuggerError, match="Unable to read memory"):
         standing.execute("-data-read-memory-bytes 0x7fffffff0000 8")
 

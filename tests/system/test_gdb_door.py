@@ -38,6 +38,13 @@ def test_a_machine_that_stood_stands_where_it_was_answered(bed: Testbed) -> None
     assert gdb.stop.frame.function == "request_done"
 
 
+def test_a_breakpoint_where_answers_pass_does_not_keep_the_answer(bed: Testbed) -> None:
+    a, b = bed.guests
+    with bed.machine.debugger().breakpoint("request_done", "door == DOOR_GDB"):
+        bed.remap(a, a.page(0), b, b.window(0), Door.GDB)
+        bed.remap(b, b.window(0), a, a.window(0), Door.GDB)
+
+
 def test_a_request_after_one_that_left_the_machine_standing_is_answered(bed: Testbed) -> None:
     a, b = bed.guests
     bed.machine.debugger().interrupt()

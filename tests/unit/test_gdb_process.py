@@ -79,6 +79,26 @@ def test_an_answer_that_comes_too_late_is_nobody_s(start: Callable[..., Gdb]) ->
     assert gdb.execute("-next")[0]["value"] == "own"
 
 
+def test_commands_sent_together_have_their_answers_in_turn(start: Callable[..., Gdb]) -> None:
+    gdb = start('say(f\'~"{verb}"\\n{token}^done,value="{verb}"\\n\')')
+    found = gdb.execute_all(["-a", "-b", "-c"])
+    assert [(result.payload["value"], text) for result, text in found] == [(x, x) for x in "abc"]
+
+
+def test_one_that_is_refused_keeps_none_behind_it_from_being_executed(
+    start: Callable[..., Gdb],
+) -> None:
+    executed = Event()
+    gdb = start(
+        "if verb == 'bad': say(f'{token}^error,msg=\"No.\"\\n')",
+        "else: say(f'={verb}\\n{token}^done\\n')",
+        heard=lambda notice: executed.set(),
+    )
+    with pytest.raises(DebuggerError, match="gdb refused -bad: No"):
+        gdb.execute_all(["-bad", "-good"])
+    assert executed.is_set()
+
+
 def test_what_is_printed_meanwhile_comes_with_the_answer(start: Callable[..., Gdb]) -> None:
     gdb = start('say(f\'~"one "\\n~"{verb}"\\n{token}^done\\n\')')
     assert gdb.execute("-a")[1] == "one a"

@@ -12,10 +12,10 @@ SAID = (
 )
 RECORDS: list[Record] = [
     Text("console", "GNU gdb\n"),
-    Result(12, "done", {"value": "5"}),
+    Result("done", '12^done,value="5"', 12),
     Notice("stopped", '*stopped,reason="breakpoint-hit",bkptno="1"'),
     Notice("breakpoint-deleted", '=breakpoint-deleted,id="1"'),
-    Result(13, "error", {"msg": 'No symbol "x" in current context.'}),
+    Result("error", '13^error,msg="No symbol \\"x\\" in current context."', 13),
 ]
 
 
@@ -54,8 +54,20 @@ def test_a_notice_that_says_nothing_has_an_empty_payload() -> None:
     assert notice.payload == {}
 
 
+def test_what_a_result_says_can_be_asked() -> None:
+    result = parse('13^error,msg="No symbol \\"x\\" in current context."')
+    assert isinstance(result, Result)
+    assert result.payload == {"msg": 'No symbol "x" in current context.'}
+
+
 def test_a_result_that_says_nothing_has_an_empty_payload() -> None:
-    assert parse("7^running") == Result(7, "running", {})
+    result = parse("7^running")
+    assert isinstance(result, Result)
+    assert (result.token, result.kind, result.payload) == (7, "running", {})
+
+
+def test_a_result_need_not_have_a_token() -> None:
+    assert parse("^done") == Result("done", "^done", None)
 
 
 @given(st.binary(min_size=1, max_size=64), st.integers(0, 1 << 48))

@@ -4,10 +4,12 @@ process.py    the program: commands matched by their token, its every way to end
 stub.py       a listening socket without a name, for the emulator's side
 stops.py      where the machine stopped, and what a person calls that place
 memory.py     physical memory, through the stub
+views.py      commands, each with physical addresses or the CPU's
 core.py       what a test speaks to: breakpoints, registers, running and stopping
 """
 
-from .core import Breakpoint, Debugger
+from .breakpoint import Breakpoint
+from .core import Debugger
 from .stops import Frame, Stop
 from .stub import Stub
 

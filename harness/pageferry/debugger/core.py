@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,11 +23,13 @@ from ..address import HPA
 from ..channel import Channel, Deadline, Needs, Timeout
 from ..errors import DebuggerError, HarnessError, WaitTimeout
 from ..memory import BOTTOM
-from ..wire.gdbmi import Notice, quoted, unescape
-from .memory import GdbMemory
+from ..wire.gdbmi import Notice, Result, quoted, unescape
+from .breakpoint import Breakpoint
+from .memory import GdbMemory, write_command
 from .process import Gdb
 from .stops import Frame, Stop
 from .values import find_cpus, read_registers, register_numbers
+from .views import Command, Views, on_console
 
 PROGRAM = "gdb-multiarch"
 """Debian's gdb for every architecture; its package has the same name."""
@@ -36,24 +38,6 @@ STEPS = 5
 _WATCH = {"write": "", "read": "-r ", "access": "-a "}
 _LINE = re.compile(r'Line (\d+) of "(?:.*/)?([^"/]+)"')
 _TEXT = re.compile(r'"(.*)"', re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Breakpoint:
-    """A breakpoint or a watchpoint, by gdb's number. A `with` deletes it."""
-
-    number: int
-    debugger: Debugger
-
-    def delete(self) -> None:
-        """Remove it. DebuggerError if it is not there any more."""
-        self.debugger.execute_standing(f"-break-delete {self.number}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.delete()
 
 
 class Debugger:
@@ -83,7 +67,6 @@ class Debugger:
     ) -> None:
         self._channel = channel
         self._stop: Stop | None = None
-        self._physical = False
         self.closed = False
         """Whether it was closed. One that ended by itself is not."""
         self.memory = GdbMemory(self._execute_physical, lambda: self.running, base, size)
@@ -92,6 +75,7 @@ class Debugger:
         except OSError as error:
             why = f"cannot start {program}, of Debian's package {PROGRAM}: {error.strerror}"
             raise DebuggerError(why) from error
+        self._views = Views(self._gdb)
         try:
             deadline = Deadline.after(timeout)
             self.execute(f"-target-select remote {connection}", deadline)
@@ -150,8 +134,7 @@ class Debugger:
 
         Raises DebuggerError when gdb refuses it or is gone, and what ends a wait.
         """
-        self._view(physical=False)
-        return self._gdb.execute(command, timeout)[0]
+        return self._execute(Command(command), timeout)[0].payload
 
     def execute_standing(self, command: str) -> dict[str, Any]:
         """The same, for which a machine that runs is stopped for a moment."""
@@ -165,22 +148,13 @@ class Debugger:
 
     def command(self, line: str, timeout: Timeout = None) -> str:
         """Execute a command as a person types it, and return what it prints."""
-        self._view(physical=False)
-        return self._gdb.execute(f"-interpreter-exec console {quoted(line)}", timeout)[1]
+        return self._execute(Command(on_console(line)), timeout)[1]
 
     def _execute_physical(self, command: str) -> dict[str, Any]:
-        self._view(physical=True)
-        return self._gdb.execute(command)[0]
+        return self._execute(Command(command, physical=True))[0].payload
 
-    def _view(self, *, physical: bool) -> None:
-        """QEMU's stub takes addresses as the current CPU does, or for physical ones."""
-        if physical is self._physical:
-            return
-        packet = f"maintenance packet Qqemu.PhyMemMode:{physical:d}"
-        _, said = self._gdb.execute(f"-interpreter-exec console {quoted(packet)}")
-        if 'received: "OK"' not in said:
-            raise DebuggerError("the stub has no view of physical memory (Qqemu.PhyMemMode)")
-        self._physical = physical
+    def _execute(self, command: Command, timeout: Timeout = None) -> tuple[Result, str]:
+        return self._views.execute_all([command], timeout, standing=not self.running)[0]
 
     # Running and stopping
 
@@ -195,16 +169,27 @@ class Debugger:
         return self._stop
 
     def cont(self) -> None:
-        """Let all CPUs run. Harmless if they do."""
-        if not self.running:
-            if self._stop is not None and self._stop.reason == "breakpoint-hit":
-                self.step_instruction()  # gdb's own step may not leave it: see there
-            self._resume("-exec-continue")
+        """Let all CPUs run. Harmless if they do.
 
-    def _resume(self, command: str) -> None:
+        From a breakpoint that remains they first leave it by a step of their own, as gdb's
+        may not leave it (`step_instruction`); a breakpoint they hit by that is a stop.
+        """
+        if not self.running and self._leave():
+            self._resume(Command("-exec-continue"))
+
+    def _leave(self) -> bool:
+        """Step off a breakpoint; False if that led to another one."""
+        before = self._stop
+        if before is None or not before.at_breakpoint:
+            return True
+        stop = self.step_instruction()
+        return not stop.at_breakpoint or stop.frame.address == before.frame.address
+
+    def _resume(self, *commands: Command) -> None:
+        """Execute commands of which the last lets it run."""
         before, self._stop = self._stop, None
         try:
-            self.execute(command)
+            self._views.execute_all(commands, standing=True)
         except DebuggerError:
             self._stop = before
             raise
@@ -246,13 +231,31 @@ class Debugger:
         deadline = Deadline.after(timeout)
         until = self.breakpoint(where, condition, temporary=True)
         self.cont()
+        return self._wait_at_temporary(f"{until.number}", deadline)
+
+    def write_and_run_to(
+        self, address: HPA, data: bytes, where: str, condition: str, timeout: Timeout = None
+    ) -> Stop:
+        """Put `data` at a physical address, then as `run_to`, with no pause for results.
+
+        The machine stands, and gdb can refuse nothing of it: it would run all the same."""
+        self._leave()
+        insert = f"-break-insert -t -c {quoted(condition)} {quoted(where)}"
+        write = Command(write_command(address, data), physical=True)
+        self._resume(write, Command(insert), Command("-exec-continue"))
+        return self._wait_at_temporary("$bpnum", Deadline.after(timeout))
+
+    def _wait_at_temporary(self, number: str, deadline: Deadline) -> Stop:
+        """Wait; a temporary breakpoint that did not bring the stop about is deleted."""
+        delete = partial(self.execute_standing, on_console(f"delete {number}"))
         try:
             stop = self.wait(deadline)
         except WaitTimeout:
-            with until:  # which deletes it
-                raise
-        if stop.breakpoint != until.number:
-            until.delete()
+            delete()
+            raise
+        if not stop.temporary:
+            with suppress(DebuggerError):  # it was hit as well
+                delete()
         return stop
 
     def step(self, timeout: Timeout = None) -> Stop:
@@ -279,7 +282,7 @@ class Debugger:
         return self._advance("-exec-finish", timeout)
 
     def _advance(self, command: str, timeout: Timeout) -> Stop:
-        self._resume(command)
+        self._resume(Command(command))
         return self.wait(timeout)
 
     # Breakpoints

@@ -15,6 +15,11 @@ Execute = Callable[[str], dict[str, Any]]
 """Executes an MI command while the stub takes addresses for physical ones."""
 
 
+def write_command(address: HPA, data: bytes) -> str:
+    """The MI command that puts `data` at `address`."""
+    return f"-data-write-memory-bytes {address:#x} {data.hex()}"
+
+
 class GdbMemory:
     """`PhysicalMemory` of a stopped machine, through gdb and the machine's stub.
 
@@ -58,7 +63,7 @@ class GdbMemory:
         for start in range(0, len(data), PIECE):
             part = data[start : start + PIECE]
             try:
-                self._execute(f"-data-write-memory-bytes {address + start:#x} {part.hex()}")
+                self._execute(write_command(HPA(address + start), part))
             except DebuggerError as error:
                 raise MemoryUnreadable(address, len(data), str(error)) from error
 

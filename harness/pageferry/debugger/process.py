@@ -70,6 +70,20 @@ class _Command:
     result: Result | None = None
 
 
+def _shown(command: str) -> str:
+    return command if len(command) <= SHOWN else f"{command[:SHOWN]}..."
+
+
+def _outcome(command: str, entry: _Command) -> tuple[Result, str]:
+    """What became of a command, if the last of those sent with it has its result."""
+    result = entry.result
+    if result is None:
+        raise DebuggerError(f"gdb gave no answer to {_shown(command)}")
+    if result.kind == "error":
+        raise DebuggerError(f"gdb refused {_shown(command)}: {result.payload.get('msg', '')}")
+    return result, "".join(entry.text)
+
+
 class Gdb:
     """A running gdb without a target. To be closed by its owner.
 
@@ -175,23 +189,36 @@ class Gdb:
 
         Raises DebuggerError when gdb refuses it or is gone, and what ends a wait.
         """
+        result, text = self.execute_all([command], timeout)[0]
+        return result.payload, text
+
+    def execute_all(
+        self, commands: Sequence[str], timeout: Timeout = None
+    ) -> list[tuple[Result, str]]:
+        """Execute one after the other, without a pause for each one's result.
+
+        One that is refused keeps none behind it from being executed; the first such is
+        raised in the end. Otherwise as `execute`.
+        """
         deadline = Deadline.after(timeout)
-        shown = command if len(command) <= SHOWN else f"{command[:SHOWN]}..."
-        awaited = f"gdb's answer to {shown}"
-        token, entry = next(_tokens), _Command()
+        awaited = f"gdb's answer to {_shown(commands[-1])}"
+        sent = {next(_tokens): command for command in commands}
+        entries = {token: _Command() for token in sent}
         with self._channel.lock:
-            self._commands[token] = entry
+            self._commands.update(entries)
         try:
-            self._send(f"{token}{command}\n".encode(), awaited, deadline)
-            self._channel.journal.note("mi", ">", f"{token}{command}")
-            fact = partial(self._result, entry, awaited)
-            result = self._channel.await_fact(fact, awaited, deadline, needs=Needs.PROCESS)
+            lines = [f"{token}{command}" for token, command in sent.items()]
+            self._send("".join(f"{line}\n" for line in lines).encode(), awaited, deadline)
+            for line in lines:
+                self._channel.journal.note("mi", ">", line)
+            last = entries[max(entries)]
+            fact = partial(self._result, last, awaited)
+            self._channel.await_fact(fact, awaited, deadline, needs=Needs.PROCESS)
         finally:
             with self._channel.lock:
-                del self._commands[token]
-        if result.kind == "error":
-            raise DebuggerError(f"gdb refused {shown}: {result.payload.get('msg', '')}")
-        return result.payload, "".join(entry.text)
+                for token in entries:
+                    del self._commands[token]
+        return [_outcome(sent[token], entry) for token, entry in entries.items()]
 
     def require(self, awaited: str) -> None:
         """Raise DebuggerError if gdb is gone: nothing of the machine can be awaited then."""

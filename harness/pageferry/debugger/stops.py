@@ -44,6 +44,7 @@ class Stop:
     breakpoint  the number of the breakpoint or watchpoint, None for other reasons
     signal      its name for signal-received: SIGINT after an interruption
     old, new    what a watched expression was and is, as gdb writes it
+    temporary   whether it is a breakpoint that has thereby been deleted
     """
 
     reason: str
@@ -53,11 +54,17 @@ class Stop:
     signal: str | None = None
     old: str | None = None
     new: str | None = None
+    temporary: bool = False
 
     @property
     def explained(self) -> bool:
         """Whether the debugger brought it about, and not the end of the machine."""
         return self.signal is None or self.signal in EXPLAINED_SIGNALS
+
+    @property
+    def at_breakpoint(self) -> bool:
+        """Whether there is still a breakpoint where it stands, which brought it about."""
+        return self.reason == "breakpoint-hit" and not self.temporary
 
     def __str__(self) -> str:
         why = self.signal or self.reason or "attached"
@@ -77,6 +84,7 @@ class Stop:
             payload.get("signal-name"),
             values.get("old"),
             values.get("new", values.get("value")),
+            payload.get("disp") == "del",
         )
 
 

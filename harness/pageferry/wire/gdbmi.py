@@ -25,9 +25,11 @@ from pygdbmi.gdbmiparser import parse_response
 __all__ = ["MiParser", "Notice", "Record", "Result", "Text", "parse", "quoted", "unescape"]
 
 
-_NOTICE = re.compile(r"\d*[*=]([\w-]+)")
+PROMPT = "(gdb) "
+_ASYNC = re.compile(r"\d*[*=]([\w-]+)")
+_RESULT = re.compile(r"(\d*)\^([\w-]+)")
 _MEMORY = re.compile(
-    r'(\d+)\^done,memory=\[\{begin="(0x[0-9a-f]+)",offset="0x[0-9a-f]+",end="0x[0-9a-f]+",'
+    r'\d+\^done,memory=\[\{begin="(0x[0-9a-f]+)",offset="0x[0-9a-f]+",end="0x[0-9a-f]+",'
     r'contents="([0-9a-f]*)"\}\]'
 )
 """Memory in one piece: by far the longest lines, and not worth a parser that looks at each
@@ -35,20 +37,8 @@ character."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """How the command with this token ended: `kind` is done, running, connected, error, exit."""
-
-    token: int | None
-    kind: str
-    payload: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something happened: `kind` is stopped, running, breakpoint-modified, ...
-
-    Most of them interest nobody, so what they say is parsed when it is asked for.
-    """
+class _Line:
+    """A record whose payload is parsed when somebody asks: most of them interest nobody."""
 
     kind: str
     line: str
@@ -56,7 +46,21 @@ class Notice:
     @cached_property
     def payload(self) -> dict[str, Any]:
         """What it says."""
+        if memory := _MEMORY.fullmatch(self.line):
+            return {"memory": [{"begin": memory[1], "contents": memory[2]}]}
         return parse_response(self.line)["payload"] or {}
+
+
+@dataclass(frozen=True)
+class Result(_Line):
+    """How a command ended: `kind` is done, running, connected, error, exit."""
+
+    token: int | None
+
+
+@dataclass(frozen=True)
+class Notice(_Line):
+    """Something happened: `kind` is stopped, running, breakpoint-modified, ..."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +76,12 @@ Record = Result | Notice | Text
 
 def parse(line: str) -> Record | None:
     """The record that one line is; None for the prompt."""
-    if notice := _NOTICE.match(line):
+    if result := _RESULT.match(line):
+        return Result(result[2], line, int(result[1]) if result[1] else None)
+    if notice := _ASYNC.match(line):
         return Notice(notice[1], line)
-    if memory := _MEMORY.fullmatch(line):
-        part = {"begin": memory[2], "contents": memory[3]}
-        return Result(int(memory[1]), "done", {"memory": [part]})
     found = parse_response(line)
-    payload = found["payload"]
-    match found["type"]:
-        case "result":
-            return Result(found["token"], found["message"], payload or {})
-        case "done":
-            return None
-        case stream:
-            return Text(stream, payload or "")
+    return None if found["type"] == "done" else Text(found["type"], found["payload"] or "")
 
 
 class MiParser:
@@ -100,7 +96,7 @@ class MiParser:
         *lines, self._rest = self._rest.split(b"\n")
         for raw in lines:
             line = raw.decode("utf-8", "replace").rstrip("\r")
-            record = parse(line) if line else None
+            record = parse(line) if line and line != PROMPT else None
             if record is not None:
                 yield line, record
 

@@ -1,0 +1,27 @@
+"""What is set in gdb and deleted again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from .core import Debugger
+
+
+@dataclass(frozen=True)
+class Breakpoint:
+    """A breakpoint or a watchpoint, by gdb's number. A `with` deletes it."""
+
+    number: int
+    debugger: Debugger
+
+    def delete(self) -> None:
+        """Remove it. DebuggerError if it is not there any more."""
+        self.debugger.execute_standing(f"-break-delete {self.number}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.delete()
