@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .address import GPA, GVA, HPA, PAGE_SIZE, is_aligned
+from .address import GPA, GVA, HPA, PAGE_SIZE, page_of
 from .errors import HarnessError
 from .memory import PhysicalMemory, read_u64
 from .tables import ENTRY_SIZE, Entry, Kind, Rights, Step, TableFormat
@@ -95,8 +95,9 @@ class Translation:
 
 
 def _check_root(fmt: TableFormat, root: int) -> None:
-    if not is_aligned(root):
-        raise ValueError(f"{root:#x} is no table of {fmt.name}: it is not page-aligned")
+    size = fmt.table_size(fmt.levels - 1)
+    if root % size:
+        raise ValueError(f"{root:#x} is no table of {fmt.name}: it is not aligned to {size:#x}")
 
 
 def _descend(
@@ -105,17 +106,18 @@ def _descend(
     """The entries on the way to `address`, until one is no table or none can be read."""
     if fmt.extend(address) != address:
         return
-    table = root
+    table, above = root, 0
     for level in reversed(range(fmt.levels)):
         index = fmt.index(address, level)
         raw = read(table + ENTRY_SIZE * index)
         if raw is None:
             return
-        entry = fmt.entry(raw, level)
+        entry = fmt.entry(raw, level, above)
         yield Step(table, level, index, raw, entry.kind, entry.rights), entry
         if entry.kind is not Kind.TABLE:
             return
         table = entry.output
+        above |= raw & fmt.inherited
 
 
 def _conclude(fmt: TableFormat, address: int, way: list[tuple[Step, Entry]]) -> Translation:
@@ -140,7 +142,7 @@ def walk(memory: PhysicalMemory, fmt: TableFormat, root: HPA, address: int) -> T
     """Translate `address` through the tables at `root`, as the CPU would.
 
     Raises MemoryUnreadable if a table is not in `memory`, ValueError if `root` is
-    not page-aligned (take a register's flags away with `Arch.root_of` first).
+    not aligned as a root is (take a register's flags away with `Arch.root_of` first).
     """
     _check_root(fmt, root)
     way = list(_descend(lambda at: read_u64(memory, HPA(at)), fmt, root, address))
@@ -204,21 +206,32 @@ class _Tables:
         ]
 
     def collect(
-        self, found: list[Mapping], table: int, base: int, level: int, above: Rights
+        self,
+        found: list[Mapping],
+        table: int,
+        base: int,
+        level: int,
+        granted: Rights = Rights.ALL,
+        above: int = 0,
     ) -> None:
-        """Add to `found` the leaves below `table`, whose first byte translates `base`."""
+        """Add to `found` the leaves below `table`, whose first byte translates `base`.
+
+        granted, above  the rights and the inherited bits of the entries that lead there
+        """
         if not self._counts[table, level]:
             return
         span = self.fmt.span(level)
-        for index, raw, entry in self._entries[table, level]:
+        for index, raw, alone in self._entries[table, level]:
+            entry = self.fmt.entry(raw, level, above) if above else alone
             start = base + index * span
             # Python's flags are slow to combine, and most tables withhold nothing.
-            rights = entry.rights if above is Rights.ALL else above & entry.rights
+            rights = entry.rights if granted is Rights.ALL else granted & entry.rights
             if entry.kind is Kind.LEAF:
                 address = self.fmt.extend(start)
                 found.append(Mapping(address, HPA(entry.output), span, rights, raw, level))
             elif entry.kind is Kind.TABLE:
-                self.collect(found, entry.output, start, level - 1, rights)
+                inherited = above | raw & self.fmt.inherited
+                self.collect(found, entry.output, start, level - 1, rights, inherited)
 
 
 def leaves(memory: PhysicalMemory, fmt: TableFormat, root: HPA) -> list[Mapping]:
@@ -234,7 +247,7 @@ def leaves(memory: PhysicalMemory, fmt: TableFormat, root: HPA) -> list[Mapping]
             "they contain themselves"
         )
     found: list[Mapping] = []
-    tables.collect(found, root, 0, fmt.levels - 1, Rights.ALL)
+    tables.collect(found, root, 0, fmt.levels - 1)
     return found
 
 
@@ -246,7 +259,7 @@ def entries(memory: PhysicalMemory, fmt: TableFormat, root: HPA) -> list[Step]:
 def table_frames(memory: PhysicalMemory, fmt: TableFormat, root: HPA) -> frozenset[HPA]:
     """The frames that the tables below `root` lie in, the root's own included."""
     return frozenset(
-        HPA(table + offset)
+        page_of(HPA(table + offset))
         for table, level in _Tables(memory, fmt, root).visited()
         for offset in range(0, fmt.table_size(level), PAGE_SIZE)
     )
@@ -360,7 +373,7 @@ def walk_guest(
     """Translate `gva` through a guest's own table and the hypervisor's.
 
     Raises MemoryUnreadable if a frame that stage 2 leads to is not in `memory`,
-    ValueError if a root is not page-aligned.
+    ValueError if a root is not aligned as roots are.
     """
     _check_root(stage1_fmt, stage1_root)
     nested: list[Translation] = []

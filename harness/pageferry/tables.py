@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, Flag
 from functools import cached_property
+from operator import or_
 from typing import NamedTuple
 
 PAGE_BITS = 12
@@ -59,10 +60,13 @@ class TableFormat:
 
     decode        (present entry, level) -> Entry; never TABLE at level 0
     present       an entry with none of these bits is absent
-    root_bits     index bits at the root, more than the others where root tables are
-                  concatenated (Sv39x4, AArch64 stage 2)
+    root_bits     index bits at the root: more than the others where root tables are
+                  concatenated (Sv39x4, AArch64 stage 2), less where it is not filled
     sign_extends  upper bits copy the highest translated bit; otherwise they are zero
+    upper_half    upper bits are all one: the other half has tables of its own (AArch64)
     table_access  what this stage must allow a page that holds another stage's table
+    inherited     bits of a table's entry that change what a leaf below it means (AArch64)
+    inherit       (those bits of all tables above, leaf) -> the leaf as it counts there
     """
 
     name: str
@@ -72,7 +76,10 @@ class TableFormat:
     index_bits: int = 9
     root_bits: int = 9
     sign_extends: bool = False
+    upper_half: bool = False
     table_access: Rights = Rights.READ
+    inherited: int = 0
+    inherit: Callable[[int, int], int] = or_
 
     def span(self, level: int) -> int:
         """Bytes covered by one entry at `level`."""
@@ -89,9 +96,9 @@ class TableFormat:
         return PAGE_BITS + self.index_bits * (self.levels - 1) + self.root_bits
 
     def extend(self, address: int) -> int:
-        """`address` cut to the width, then sign- or zero-extended to 64 bits."""
+        """`address` cut to the width, then extended to 64 bits as the format does it."""
         low = address & ((1 << self.width) - 1)
-        if self.sign_extends and low >> (self.width - 1):
+        if self.upper_half or (self.sign_extends and low >> (self.width - 1)):
             low |= (1 << 64) - (1 << self.width)
         return low
 
@@ -100,9 +107,17 @@ class TableFormat:
         bits = self.root_bits if level == self.levels - 1 else self.index_bits
         return address >> (PAGE_BITS + self.index_bits * level) & ((1 << bits) - 1)
 
-    def entry(self, raw: int, level: int) -> Entry:
-        """What the 64-bit entry `raw` of a table at `level` says."""
-        return self.decode(raw, level) if raw & self.present else ABSENT
+    def entry(self, raw: int, level: int, above: int = 0) -> Entry:
+        """What the 64-bit entry `raw` of a table at `level` says.
+
+        above  the `inherited` bits of the entries that lead to that table
+        """
+        if not raw & self.present:
+            return ABSENT
+        entry = self.decode(raw, level)
+        if above and entry.kind is Kind.LEAF:
+            return self.decode(self.inherit(above, raw), level)
+        return entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "firmware"
-EMULATIONS = {"x86_64": "elf_x86_64"}
 
 
 def tools(arch: str) -> tuple[list[str], str]:
@@ -15,15 +14,21 @@ def tools(arch: str) -> tuple[list[str], str]:
     return ["gcc"], "ld"
 
 
+def flags(arch: str) -> dict[str, list[str]]:
+    """What the architecture wants of the "compiler" and of the "linker"."""
+    lines = (SOURCES / arch / "flags").read_text().splitlines()
+    return {name: wanted for name, *wanted in map(str.split, lines)}
+
+
 def build(arch: str, name: str, folder: Path) -> Path:
     """Assemble and link it into `folder`; the ELF file."""
     linked = folder / f"{name}.elf"
     unlinked = folder / f"{name}.o"
     source = SOURCES / arch / f"{name}.S"
     compiler, linker = tools(arch)
-    subprocess.run(
-        [*compiler, "-g", f"-I{source.parent}", "-c", source, "-o", unlinked], check=True
-    )
-    link = [linker, "-m", EMULATIONS[arch], "--entry=start", "-Ttext=0x100000"]
-    subprocess.run([*link, unlinked, "-o", linked], check=True)
+    wanted = flags(arch)
+    compile_it = [*compiler, *wanted["compiler"], "-g", f"-I{SOURCES}", f"-I{source.parent}"]
+    subprocess.run([*compile_it, "-c", source, "-o", unlinked], check=True)
+    link_it = [linker, *wanted["linker"], "--entry=start"]
+    subprocess.run([*link_it, unlinked, "-o", linked], check=True)
     return linked

@@ -59,11 +59,13 @@ def test_every_output_is_page_aligned(fmt: TableFormat, raw: int, level: int) ->
 
 @pytest.mark.parametrize("name", arch.names())
 @given(raw=ENTRIES, level=st.integers(0, 3))
-def test_accessed_and_dirty_bits_mean_nothing_to_a_translation(
+def test_accessed_and_dirty_bits_of_a_leaf_mean_nothing_to_a_translation(
     name: str, raw: int, level: int
 ) -> None:
     it = arch.get(name)
-    assert it.stage2.entry(raw, level) == it.stage2.entry(raw & ~it.accessed_dirty, level)
+    clear = it.stage2.entry(raw & ~it.accessed_dirty, level)
+    if clear.kind is Kind.LEAF:
+        assert it.stage2.entry(raw, level) == clear
 
 
 # x86-64

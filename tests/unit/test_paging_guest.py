@@ -186,7 +186,7 @@ def test_a_root_outside_the_guests_memory_fails_in_stage_2(guest: Guest) -> None
 
 
 def test_a_root_that_is_not_page_aligned_is_a_mistake_of_the_caller(guest: Guest) -> None:
-    with pytest.raises(ValueError, match="not page-aligned"):
+    with pytest.raises(ValueError, match="not aligned to 0x1000"):
         guest.walk(root=TABLES[0] + 8)
 
 
