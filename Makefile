@@ -1,13 +1,16 @@
 # Pageferry, to be read from here to the end. `make help` lists what to ask for.
 #
-#   make run ARCH=x86_64     the architecture: any folder of firmware/arch
+#   make run ARCH=aarch64    the architecture: any folder of firmware/arch, or all of them
+#   make test ARCH=x86_64    one only; without ARCH `test` takes all, everything else x86_64
 #   make test PYTEST_ARGS=…  other arguments to pytest
-#   make LLVM=0 firmware     built by gcc and GNU ld; with CROSS_COMPILE=x86_64-linux-gnu-
-#                            in front of their names
+#   make LLVM=0 firmware     built by gcc and GNU ld; CROSS_COMPILE= is what stands in front
+#                            of their names: aarch64-linux-gnu- where that is another machine
 #   make V=1 firmware        show the commands
 
+TESTED := $(or $(ARCH),all)
 ARCH ?= x86_64
 LLVM ?= 1
+CROSS_COMPILE ?= $(if $(filter $(ARCH),$(shell uname -m)),,$(ARCH)-linux-gnu-)
 # Not ?=: make's own CC is `cc`, and an exported CC is the host's compiler.
 # `make CC=clang-15` still overrides.
 CC := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)gcc,clang)
@@ -15,8 +18,8 @@ LD := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)ld,ld.lld)
 PYTEST_ARGS ?= -n 3 --dist worksteal
 
 ARCHS := $(patsubst firmware/arch/%/arch.mk,%,$(wildcard firmware/arch/*/arch.mk))
-ifeq ($(filter $(ARCH),$(ARCHS)),)
-$(error ARCH=$(ARCH) is unknown. There are: $(ARCHS))
+ifeq ($(filter $(ARCH),$(ARCHS) all),)
+$(error ARCH=$(ARCH) is unknown. There are: $(ARCHS), and all)
 endif
 
 .DEFAULT_GOAL := help
@@ -25,11 +28,11 @@ endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 
-.PHONY: help run console debug test lint format setup firmware doctor clean FORCE
+.PHONY: help run console debug test bench lint format setup firmware doctor clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "  ARCH=$(ARCH)   there are: $(ARCHS)"
+	@echo "  ARCH=$(ARCH)   there are: $(ARCHS), and all"
 
 # The recipes below call make for the firmware, so that it is built after the
 # compiler has been installed, also under -j.
@@ -45,9 +48,10 @@ debug: setup ## start QEMU stopped, and gdb in front of it that knows `hv guests
 	@$(MAKE) firmware
 	@.venv/bin/pageferry debug --arch $(ARCH)
 
-test: setup ## everything that CI checks: lint, types, unit and system tests
-	@$(MAKE) firmware lint
-	@.venv/bin/pytest --pageferry-arch $(ARCH) $(PYTEST_ARGS)
+test: ## everything that CI checks: lint, types, unit and system tests, these on every ARCH
+	@$(MAKE) ARCH=$(TESTED) setup
+	@$(MAKE) ARCH=$(TESTED) firmware lint
+	@.venv/bin/pytest --pageferry-arch $(TESTED) $(PYTEST_ARGS)
 
 bench: setup ## what the harness costs, beside its goals; also as build/bench/ARCH.json
 	@$(MAKE) firmware
@@ -62,15 +66,24 @@ format: setup ## apply the formatter and the linter's safe fixes
 	@.venv/bin/ruff format
 	@.venv/bin/ruff check --fix
 
+clean: ## remove what was built (.venv stays)
+	$(Q)rm -rf build
+
+# What follows is of one architecture; of all, each gets a make of its own.
+ifeq ($(ARCH),all)
+setup firmware:
+	@set -e; for arch in $(ARCHS); do $(MAKE) ARCH=$$arch $@; done
+
+doctor:
+	@ready=true; for arch in $(ARCHS); do $(MAKE) ARCH=$$arch doctor || ready=false; done; $$ready
+else
+
 setup: ## install missing packages and make .venv; `run` and `test` begin with it
 	@scripts/setup $(ARCH) --compiler $(CC) --linker $(LD)
 
 doctor: ## what is installed, what is missing and which package has it
 	@PYTHONPATH=harness python3 -m pageferry.report.doctor --arch $(ARCH) \
 		--compiler $(CC) --linker $(LD) $(if $(JSON),--json)
-
-clean: ## remove what was built (.venv stays)
-	$(Q)rm -rf build
 
 # ---------------------------------------------------------------- firmware --
 #
@@ -135,3 +148,4 @@ $(B)/settings: FORCE
 	@echo '$(settings)' | cmp -s - $@ || echo '$(settings)' > $@
 
 -include $(patsubst %.o,%.d,$(core_objects) $(guest_objects))
+endif

@@ -4,26 +4,41 @@ Exit status: 0 as hoped, 1 something is not as it should be, 2 the bench failed 
 command line was wrong.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from . import arch as architectures
 from .errors import GuestReport, HarnessError
 from .report import doctor as doctor_report
+from .report.documents import Documents
+from .settings import ALL
 
 UNEXPECTED, FAILED = 1, 2
+FAILURES = (HarnessError, GuestReport, OSError)
+
+T = TypeVar("T")
+
+ARCHS = architectures.names()
 
 arch_option = click.option(
     "--arch",
-    type=click.Choice(architectures.names()),
+    type=click.Choice(ARCHS),
     default="x86_64",
     show_default=True,
     help="The architecture of the machine under test.",
+)
+archs_option = click.option(
+    "--arch",
+    type=click.Choice([*ARCHS, ALL]),
+    default="x86_64",
+    show_default=True,
+    help="The architecture of the machine under test, or one after the other.",
 )
 
 
@@ -34,18 +49,19 @@ def main() -> None:
 
 
 @main.command()
-@arch_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@archs_option
+@click.option("--json", "as_json", is_flag=True, help="For programs, an object an architecture.")
 def doctor(arch: str, as_json: bool) -> None:
     """Show what is installed, what is missing and which package has it."""
-    findings = doctor_report.examine(arch)
     render = doctor_report.as_json if as_json else doctor_report.as_text
-    click.echo(render(arch, findings))
-    sys.exit(0 if doctor_report.is_ready(findings) else UNEXPECTED)
+    found = {name: doctor_report.examine(name) for name in _named(arch)}
+    for name, findings in found.items():
+        click.echo(render(name, findings))
+    sys.exit(0 if all(map(doctor_report.is_ready, found.values())) else UNEXPECTED)
 
 
 @main.command()
-@arch_option
+@archs_option
 @click.option(
     "--door",
     type=click.Choice(["guest", "console", "gdb"]),
@@ -58,7 +74,7 @@ def doctor(arch: str, as_json: bool) -> None:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the JSON.  [default: build/run/ARCH/result.json]",
+    help="Where to write the JSON.  [default: build/run/ARCH/result.json of each]",
 )
 @click.option(
     "--svg",
@@ -75,30 +91,35 @@ def run(
 ) -> None:
     """Remap, share and copy a page between two guests, and judge what was seen.
 
-    Exit status 0 only if every verdict is the expected one, 1 if one is not, 2 if the
-    bench failed.
+    With `--arch all` the architectures are shown side by side. Exit status 0 only if every
+    verdict is the expected one, 1 if one is not, 2 if the bench failed.
     """
     from rich.console import Console
 
-    from .report import mechanisms, show
+    from .report import mechanisms, show, side_by_side
     from .testbed import Door
 
-    path = output or Path("build", "run", arch, "result.json")
     with _failing_as("run"):
-        _make_way_for(path)
-        with _progress() as progress:
-            result = mechanisms.run(arch, Door(door), progress, qemu=qemu)
-        found = json.dumps(show.as_json(result), indent=2)
-        _write(path, found + "\n")
+        documents = Documents(
+            _named(arch), "build/run/{}/result.json", output, together=arch == ALL
+        )
+    work = partial(mechanisms.run, door=Door(door), qemu=qemu)
+    results, status = _on_each("run", arch, work)
+    with _failing_as("run"):
+        whole, files = documents.write({it.arch: show.as_json(it) for it in results})
+        display = partial(show.print_result, results[0])
+        if arch == ALL:
+            display = partial(side_by_side.print_results, results)
         if svg is not None:
-            show.draw(result, svg)
+            show.draw(display, "make run ARCH=all" if arch == ALL else "make run", svg)
+            files.append(svg)
         if as_json:
-            click.echo(found)
+            click.echo(whole)
         else:
-            show.print_result(result, Console())
-            click.echo(f"written to {path}" + (f" and {svg}" if svg else ""))
+            display(Console())
+            click.echo(f"written to {', '.join(map(str, files))}")
         sys.stdout.flush()
-    sys.exit(0 if result.ok else UNEXPECTED)
+    sys.exit(status or (0 if all(result.ok for result in results) else UNEXPECTED))
 
 
 @main.command()
@@ -116,7 +137,7 @@ def console(arch: str, cpus: int, qemu: str | None) -> None:
 
 
 @main.command()
-@arch_option
+@archs_option
 @click.option(
     "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Of the machine."
 )
@@ -132,7 +153,7 @@ def console(arch: str, cpus: int, qemu: str | None) -> None:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the JSON.  [default: build/bench/ARCH.json]",
+    help="Where to write the JSON.  [default: build/bench/ARCH.json of each]",
 )
 @click.option("--strict", is_flag=True, help="Exit with status 1 if a goal was missed.")
 def bench(
@@ -150,20 +171,22 @@ def bench(
     from .report import bench as measuring
     from .report import bench_table, figures
 
-    path = output or Path("build", "bench", f"{arch}.json")
     with _failing_as("bench"):
-        _make_way_for(path)
-        with _progress() as progress:
-            result = measuring.run(arch, progress, rounds=rounds, cpus=cpus, qemu=qemu)
-        found = figures.as_json(result)
-        _write(path, found + "\n")
+        documents = Documents(_named(arch), "build/bench/{}.json", output, together=arch == ALL)
+    work = partial(measuring.run, rounds=rounds, cpus=cpus, qemu=qemu)
+    results, status = _on_each("bench", arch, work)
+    with _failing_as("bench"):
+        whole, files = documents.write({it.arch: figures.as_json(it) for it in results})
         if as_json:
-            click.echo(found)
+            click.echo(whole)
         else:
-            bench_table.print_bench(result, Console())
-            click.echo(f"written to {path}")
+            for result in results:
+                bench_table.print_bench(result, Console())
+                click.echo()
+            click.echo(f"written to {', '.join(map(str, files))}")
         sys.stdout.flush()
-    sys.exit(UNEXPECTED if strict and not result.met else 0)
+    missed = strict and not all(result.met for result in results)
+    sys.exit(status or (UNEXPECTED if missed else 0))
 
 
 @main.command()
@@ -241,20 +264,27 @@ def inspect(
             click.echo(looking.dump(command, arch, elf, ram))
 
 
-def _make_way_for(path: Path) -> None:
-    """No result of an earlier run is left to be taken for this one's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+def _named(arch: str) -> tuple[str, ...]:
+    """The architectures that one word names."""
+    return ARCHS if arch == ALL else (arch,)
 
 
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_text(text)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def _on_each(command: str, arch: str, work: Callable[..., T]) -> tuple[list[T], int]:
+    """What the work gives on each architecture, and FAILED if it failed on one, else 0.
+
+    Where one of several failed the others go on; with nothing to show this is the end.
+    """
+    results, status = [], 0
+    for name in _named(arch):
+        try:
+            with _progress() as progress:
+                results.append(work(name, progress=progress))
+        except FAILURES as error:
+            _complain(f"{command} --arch {name}" if arch == ALL else command, error)
+            status = FAILED
+    if not results:
+        sys.exit(status)
+    return results, status
 
 
 @contextmanager
@@ -262,9 +292,13 @@ def _failing_as(name: str) -> Iterator[None]:
     """What the bench says when it fails goes to the error stream, with status 2."""
     try:
         yield
-    except (HarnessError, GuestReport, OSError) as error:
-        click.echo(f"pageferry {name}: {type(error).__name__}: {error}", err=True)
+    except FAILURES as error:
+        _complain(name, error)
         sys.exit(FAILED)
+
+
+def _complain(command: str, error: Exception) -> None:
+    click.echo(f"pageferry {command}: {type(error).__name__}: {error}", err=True)
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class NotReady(WaitTimeout):
 
 
 class QemuMissing(HarnessError):
-    """The emulator is not installed; `ended` names the program and its package."""
+    """The emulator or what it boots with is not installed; `ended` names it and its package."""
 
 
 class QemuDied(HarnessError):

@@ -44,6 +44,9 @@ MIB = 1 << 20
 RAM = 32 * MIB
 """Bytes of RAM by default. A snapshot costs what RAM was touched: little is fast."""
 
+ICOUNT = ("-icount", "shift=0,sleep=off")
+"""Virtual time goes by instructions, one a nanosecond, and not on while all CPUs sleep."""
+
 
 class Machine:
     """QEMU with a kernel, from `with` to the end of its block.
@@ -110,8 +113,8 @@ class Machine:
             raise ImageError(f"{self.kernel} is for {self.image.machine}, not {self.arch.name}")
         program = shutil.which(self._qemu)
         if program is None:
-            package = self._qemu.replace("_", "-")  # Debian's packages provide these names
-            raise QemuMissing(f"no program {self._qemu}; Debian has it in {package}")
+            package = f"Debian's package {self.arch.qemu_package} has {self.arch.qemu}"
+            raise QemuMissing(f"no program {self._qemu}; {package}")
         try:
             on_loop(partial(self._start, program))  # where no Ctrl-C comes half-way
             self.monitor.connect()
@@ -174,7 +177,7 @@ class Machine:
 
     def _arguments(self, ram: int) -> list[str]:
         backend = f"memory-backend-file,id=ram,size={self.ram},mem-path=/proc/self/fd/{ram}"
-        icount = ["-icount", "shift=0,sleep=off"] if self.icount else []
+        icount = ICOUNT if self.icount else ()
         return [
             *("-S", "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg"),
             *self.arch.machine_args,
@@ -224,6 +227,9 @@ class Machine:
         self.console.catch_up()
         if self._closing:
             self.channel.finish(partial(ChannelClosed, "the machine is closed"))
+        elif self.arch.bios and self.arch.bios in stderr:  # it names it only to miss it
+            package = f"Debian has it in {self.arch.bios_package}"
+            self.channel.finish(partial(QemuMissing, f"QEMU misses {self.arch.bios}; {package}"))
         else:
             self.channel.finish(partial(QemuDied, status, stderr))
 

@@ -82,7 +82,7 @@ class Pool:
 
     def __init__(self, settings: Settings, root: Path) -> None:
         self.settings = settings
-        self._firmware = firmware_folder(settings, root)
+        self._root = root
         self._slots: dict[Kind, Slot] = {}
         self._test = ""
         self._wanted: Mapping[str, Any] = {}
@@ -115,13 +115,15 @@ class Pool:
 
     def _kind(self, cpus: int | None, icount: bool | None, kernel: Path | None) -> Kind:
         settings = self.settings
+        arch = self._wanted.get("arch", settings.arch[0])
+        firmware = firmware_folder(settings, arch, self._root)
         kind = Kind(
-            settings.arch,
+            arch,
             self._wanted.get("cpus", settings.cpus) if cpus is None else cpus,
             self._wanted.get("icount", False) if icount is None else icount,
             settings.target,
-            self._firmware / "hypervisor.elf",
-            self._firmware / "agent.elf",
+            firmware / "hypervisor.elf",
+            firmware / "agent.elf",
         )
         if settings.target == "remote":
             return self._remote_kind(kind, kernel, cpus or self._wanted.get("cpus"))

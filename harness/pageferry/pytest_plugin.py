@@ -35,6 +35,9 @@ MARKERS = (
 WANTED = ("cpus", "icount")
 """What the marker `pageferry` takes."""
 
+ARCH = "pageferry_arch"
+"""The fixture that every other one here stands on, and the parameter in the id of a test."""
+
 
 class Bench:
     """What one run of pytest knows of Pageferry."""
@@ -61,6 +64,8 @@ class Bench:
         from .pool import Pool
         from .report.failed import Failures
 
+        if self.pool is not None:
+            return self.pool
         self.pool = Pool(self.settings, self.config.rootpath)
         self.failures = Failures(self.config, self.settings, self.pool)
         self.pool.begin(*self._test)
@@ -77,7 +82,7 @@ BENCH = pytest.StashKey[Bench]()
 
 
 def _wanted(item: pytest.Item) -> dict[str, Any]:
-    """What the test's own marks say about its machine; the closest one counts."""
+    """What the test's own marks say about its machine, the closest one counts; and its id."""
     wanted: dict[str, Any] = {}
     for mark in item.iter_markers("pageferry"):
         unknown = [*mark.args, *(name for name in mark.kwargs if name not in WANTED)]
@@ -86,6 +91,9 @@ def _wanted(item: pytest.Item) -> dict[str, Any]:
                 f"{item.nodeid}: the mark pageferry takes {', '.join(WANTED)}, not {unknown[0]!r}"
             )
         wanted = {**mark.kwargs, **wanted}
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and ARCH in callspec.params:
+        wanted["arch"] = callspec.params[ARCH]
     return wanted
 
 
@@ -142,6 +150,18 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
+    """Where several architectures were named, a test that asks for a machine runs on each.
+
+    A wrapper, so that the architecture comes before all else in the id.
+    """
+    names = metafunc.config.stash[BENCH].settings.arch
+    if ARCH in metafunc.fixturenames and len(names) > 1:
+        metafunc.parametrize(ARCH, names, indirect=True, scope="session")
+    yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """After a test its machines stand still. What goes wrong with that ends no run."""
     try:
@@ -157,12 +177,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what the target cannot do, by its name."""
     bench = item.config.stash[BENCH]
     bench.begin(item)
+    wanted = _wanted(item)
     for mark in item.iter_markers("needs"):
         for name in mark.args:
             if name not in options.CAPABILITIES:
                 known = ", ".join(options.CAPABILITIES)
                 raise pytest.UsageError(f"no capability is called {name!r}; there are: {known}")
-            if name not in bench.settings.capabilities(_wanted(item).get("cpus")):
+            if name not in bench.settings.capabilities(wanted.get("arch"), wanted.get("cpus")):
                 pytest.skip(f"target lacks: {name}")
 
 
@@ -217,7 +238,14 @@ def pageferry_settings(pytestconfig: pytest.Config) -> options.Settings:
 
 
 @pytest.fixture(scope="session")
-def pageferry_pool(pytestconfig: pytest.Config) -> Pool:
+def pageferry_arch(request: pytest.FixtureRequest, pageferry_settings: options.Settings) -> str:
+    """The architecture of the test's machines."""
+    name: str = getattr(request, "param", pageferry_settings.arch[0])
+    return name
+
+
+@pytest.fixture(scope="session")
+def pageferry_pool(pytestconfig: pytest.Config, pageferry_arch: str) -> Pool:
     """The machines that tests share: `check_out(cpus=3)` gives one of a kind.
 
     They outlive every fixture, so that a failure in a teardown has its evidence too.

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ALL = "all"
+"""Every architecture that there is."""
+
 TARGETS = ("qemu", "remote")
 """What a test can run on: an emulator of its own, or a machine that is only reached."""
 
@@ -60,10 +63,12 @@ class Option:
         return f"pageferry_{self.name}"
 
 
-def _arch(text: str, _: Path) -> str:
+def _archs(text: str, _: Path) -> tuple[str, ...]:
     from . import arch
 
-    return _one_of(text, arch.names())
+    if text == ALL:
+        return arch.names()
+    return tuple(dict.fromkeys(_one_of(name.strip(), arch.names()) for name in text.split(",")))
 
 
 def _target(text: str, _: Path) -> str:
@@ -112,7 +117,7 @@ def _file(text: str, base: Path) -> Path:
 
 
 OPTIONS = (
-    Option("arch", _arch, "x86_64", "architecture of the machine"),
+    Option("arch", _archs, ("x86_64",), "architecture of the machine; several as A,B or all"),
     Option("cpus", _count, 1, "number of its CPUs"),
     Option("qemu", _text, None, "emulator to run instead of the architecture's own"),
     Option("qemu_args", _words, (), "more arguments for the emulator, quoted as for a shell"),
@@ -129,9 +134,12 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of OPTIONS. What was not said and has no default is None."""
+    """The values of OPTIONS. What was not said and has no default is None.
 
-    arch: str
+    With several in `arch`, a test runs on each.
+    """
+
+    arch: tuple[str, ...]
     cpus: int
     qemu: str | None
     qemu_args: tuple[str, ...]
@@ -149,15 +157,15 @@ class Settings:
         """One line for the head of a report."""
         cpus = "1 CPU" if self.cpus == 1 else f"{self.cpus} CPUs"
         kernel = [f"kernel {self.kernel}"] if self.kernel else []
-        return ", ".join([self.arch, cpus, f"target {self.target}", *kernel])
+        return ", ".join([*self.arch, cpus, f"target {self.target}", *kernel])
 
-    def capabilities(self, cpus: int | None = None) -> frozenset[str]:
-        """What a machine with so many CPUs (or as many as usual) has, out of CAPABILITIES."""
-        from . import arch
+    def capabilities(self, arch: str | None = None, cpus: int | None = None) -> frozenset[str]:
+        """What such a machine (or one as usual) has, out of CAPABILITIES."""
+        from . import arch as architectures
 
         if self.target == "remote":
             return ALWAYS
-        counts = (cpus or self.cpus) == 1 and arch.get(self.arch).icount
+        counts = (cpus or self.cpus) == 1 and architectures.get(arch or self.arch[0]).icount
         return frozenset(CAPABILITIES) - (frozenset() if counts else {"icount"})
 
 
@@ -193,9 +201,20 @@ def gather(
             values[option.name] = root / option.default
         else:
             values[option.name] = option.default
-    if values["target"] == "remote" and not (values["serial"] and values["gdb_server"]):
+    settings = Settings(**values)
+    if settings.target == "remote" and not (settings.serial and settings.gdb_server):
         raise ValueError("a remote target needs --serial PATH and --gdb HOST:PORT")
-    return Settings(**values)
+    if len(settings.arch) > 1 and (what := _of_one_architecture(settings)):
+        raise ValueError(f"{what} is of one architecture, not of {', '.join(settings.arch)}")
+    return settings
+
+
+def _of_one_architecture(settings: Settings) -> str | None:
+    """What was said that can serve one architecture only, if anything."""
+    if settings.target == "remote":
+        return "a remote target"
+    singular = (settings.kernel, settings.firmware, settings.qemu)
+    return next((str(it) for it in singular if it is not None), None)
 
 
 def _parsed(option: Option, where: str, text: str | None, base: Path) -> Any:
@@ -205,6 +224,6 @@ def _parsed(option: Option, where: str, text: str | None, base: Path) -> Any:
         raise ValueError(f"{where}={text}: {error}") from error
 
 
-def firmware_folder(settings: Settings, root: Path) -> Path:
+def firmware_folder(settings: Settings, arch: str, root: Path) -> Path:
     """Where our firmware is: as said, or where `make firmware` puts it below `root`."""
-    return settings.firmware or root / "build" / "firmware" / settings.arch
+    return settings.firmware or root / "build" / "firmware" / arch

@@ -1,22 +1,35 @@
 """What system tests ask for: the plugin's machines, under the names they use here."""
 
-import pytest
+from collections.abc import Iterator
+from pathlib import Path
 
-from pageferry import Testbed
+import pytest
+from tests.system import tiny
+
+from pageferry import Machine, Testbed
+from pageferry import arch as architectures
 from pageferry.debugger import Debugger
 from pageferry.pool import Pool
+from pageferry.pytest_plugin import ARCH, BENCH
 from pageferry.settings import Settings
 from pageferry.testbed import Door
 
 
 @pytest.fixture(scope="session")
-def arch(pageferry_settings: Settings) -> str:
-    """The architecture of this run."""
-    return pageferry_settings.arch
+def arch(pageferry_arch: str) -> str:
+    """The architecture of the test."""
+    return pageferry_arch
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """All on one CPU in turn, and each guest on a CPU of its own, if a test does not say."""
+    """On every architecture, its name in the id also where there is one only.
+
+    All on one CPU in turn, and each guest on a CPU of its own, if a test does not say.
+    """
+    names = metafunc.config.stash[BENCH].settings.arch
+    if ARCH in metafunc.fixturenames and len(names) == 1:
+        metafunc.parametrize(ARCH, names, indirect=True, scope="session")
     if "cpus" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("pageferry")
         numbers = [mark.kwargs["cpus"]] if mark and "cpus" in mark.kwargs else [1, 3]
@@ -56,3 +69,18 @@ def standing(gdb: Debugger) -> Debugger:
     """The same, and the machine stands."""
     gdb.interrupt()
     return gdb
+
+
+@pytest.fixture(scope="session")
+def parrot(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Firmware that is not ours: it answers what it is asked, and fails when it is told to."""
+    return tiny.build(arch, "parrot", tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture
+def machine(arch: str, parrot: Path) -> Iterator[Machine]:
+    """A machine of its own, in which that firmware is ready: not the plugin's fixture."""
+    with Machine(architectures.get(arch), parrot) as machine:
+        machine.cont()
+        machine.console.await_log(f"pageferry {arch} ready")
+        yield machine

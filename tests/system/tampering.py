@@ -4,6 +4,15 @@ from pageferry import Testbed
 from pageferry.address import GPA, HPA, PAGE_SIZE
 from pageferry.guest import Guest
 
+NO_ADDRESS = 0xDEAD << 48
+"""A pointer that no CPU follows."""
+
+
+def ruin_the_next_run(bed: Testbed, guest: Guest) -> None:
+    """Before the guest's next turn the hypervisor saves a vCPU that is nowhere, and panics."""
+    cpu = bed.firmware.read_int(f"vms[{guest.vm}].vcpus[0].cpu")
+    bed.firmware.write(f"cpus[{cpu}].loaded", NO_ADDRESS)
+
 
 def point_at(bed: Testbed, guest: Guest, gpa: GPA, frame: HPA) -> None:
     """Make the guest's leaf entry for `gpa` name another frame, with the rights it has.

@@ -7,10 +7,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from tests.system.tampering import ruin_the_next_run
 
 from pageferry import Machine, Testbed
 from pageferry import arch as architectures
-from pageferry.address import HPA, PAGE_SIZE
+from pageferry.address import PAGE_SIZE
 from pageferry.debugger import Debugger
 from pageferry.errors import (
     DebuggerError,
@@ -104,19 +105,19 @@ def test_qemu_killed_while_gdb_talks_to_it_is_named(own: Testbed) -> None:
     os.kill(own.machine.pid, signal.SIGSTOP)  # so that gdb is in the middle of it
     killer = kill_while_waiting(own.machine.pid)
     with pytest.raises(QemuDied, match="killed by signal 9"):
-        gdb.memory.read(HPA(0x20_0000), PAGE_SIZE)
+        gdb.memory.read(own.machine.arch.ram_base, PAGE_SIZE)
     killer.join()
 
 
 def test_a_panic_ends_the_wait_for_a_stop(bed: Testbed, gdb: Debugger) -> None:
-    bed.firmware.write("vms[1].vcpus[0].vm", 0xDEAD << 48)
+    ruin_the_next_run(bed, bed.guests[0])
     bed.machine.console.submit("ask 1 1 0")
     with pytest.raises(FirmwarePanic):
         gdb.wait()
 
 
 def test_after_a_panic_gdb_can_still_look(bed: Testbed, gdb: Debugger) -> None:
-    bed.firmware.write("vms[1].vcpus[0].vm", 0xDEAD << 48)
+    ruin_the_next_run(bed, bed.guests[0])
     with pytest.raises(FirmwarePanic):
         bed.guests[0].ping()
     gdb.interrupt()
@@ -125,7 +126,7 @@ def test_after_a_panic_gdb_can_still_look(bed: Testbed, gdb: Debugger) -> None:
 
 
 def test_after_a_panic_a_machine_with_gdb_is_restored(bed: Testbed, gdb: Debugger) -> None:
-    bed.firmware.write("vms[1].vcpus[0].vm", 0xDEAD << 48)
+    ruin_the_next_run(bed, bed.guests[0])
     with pytest.raises(FirmwarePanic):
         bed.guests[0].ping()
     bed.restore()

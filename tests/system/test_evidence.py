@@ -8,6 +8,9 @@ import pytest
 from tests.system import failing, tiny
 from tests.system.failing import FIVE_LINES, only_folder
 
+from pageferry.abi import GuestMap
+from pageferry.address import PAGE_SIZE
+
 ALWAYS = {
     *("failure.txt", "console.log", "qmp.log", "timeline.log", "requests.txt"),
     *("registers.txt", "command.txt", "ram.bin", "snapshot.qcow2", "reproduce.sh"),
@@ -56,16 +59,17 @@ def test_the_reason_can_be_read(bench: pytest.Pytester) -> None:
     told = {
         path.name: path.read_text() for path in folder.iterdir() if path.suffix in (".txt", ".log")
     }
-    assert "guest 1 faulted at GPA 0x60100000" in told["failure.txt"]
-    assert re.search(
-        r"remap 1 0x60100000 0x2 0x30000000\n +< \d+ ok frame=(0x\w+) .* ms\)", told["requests.txt"]
-    )
-    assert "CPU 0 is at 0x" in told["registers.txt"].splitlines()[0]
-    assert "RIP=" in told["registers.txt"]
+    page, window = int(GuestMap.PAGES), int(GuestMap.WINDOW)
+    assert f"guest 1 faulted at GPA {page:#x}" in told["failure.txt"]
+    asked = rf"remap 1 {page:#x} 0x2 {window:#x}\n"
+    assert re.search(asked + r" +< \d+ ok frame=(0x\w+) .* ms\)", told["requests.txt"])
+    counter = re.match(r"CPU 0 is at 0x(\w+)", told["registers.txt"])
+    assert counter
+    assert told["registers.txt"].count(counter[1]) > 1
     first = told["console.log"].splitlines()[0]
     assert first.endswith("::test_five_lines begins")
-    assert "000030000000-0x000030000fff" in told["guest2.txt"]
-    assert "000060100000" not in told["guest1.txt"].partition("stage 2")[2].replace("-0x", " ")
+    assert f"{window:012x}-0x{window + PAGE_SIZE - 1:012x}" in told["guest2.txt"]
+    assert f"{page:012x}" not in told["guest1.txt"].partition("stage 2")[2].replace("-0x", " ")
     assert "owner=2" in told["frames.txt"]
 
 
@@ -105,7 +109,7 @@ def test_tables_and_frames_are_there_for_programs(bench: pytest.Pytester) -> Non
     bench.runpytest_subprocess()
     folder = only_folder(bench)
     tables = json.loads((folder / "guest2.json").read_text())
-    (page,) = [run for run in tables["stage2"] if run["address"] == 0x3000_0000]
+    (page,) = [run for run in tables["stage2"] if run["address"] == GuestMap.WINDOW]
     assert page["size"] == 4096
     assert sum(run["size"] for run in tables["stage2"]) == (512 + 1) * 4096
     (frame,) = [
@@ -145,7 +149,7 @@ def test_a_kernel_that_is_not_ours_has_evidence_too(second: pytest.Pytester) -> 
     second.makepyfile(
         """
         def test_fails(machine):
-            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
             assert machine.console.request("hello").fields == {"count": "z"}
         """
     )
@@ -177,7 +181,7 @@ def test_a_machine_that_died_has_what_it_left(second: pytest.Pytester) -> None:
         import signal
 
         def test_kills(machine):
-            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
             os.kill(machine.pid, signal.SIGKILL)
             machine.console.request("hello")
         """
@@ -205,7 +209,7 @@ def test_a_machine_that_hangs_holds_nobody_up(second: pytest.Pytester) -> None:
             assert False, "its own failure"
 
         def test_goes_on(machine):
-            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
         """
     )
     result = second.runpytest_subprocess("--pageferry-timeout-scale=0.2", timeout=60)

@@ -100,7 +100,9 @@ def test_a_guest_without_a_recovery_address_is_stopped_by_a_fault(bed: Testbed) 
     b.ping()
 
 
-@pytest.mark.parametrize("address", [GuestMap.WINDOW, 0xDEAD_0000, 1 << 47, 1 << 63])
+@pytest.mark.parametrize(
+    "address", [GuestMap.WINDOW, GuestMap.RAM + GuestMap.RAM_SIZE, 1 << 47, 1 << 63]
+)
 def test_a_guest_with_a_recovery_address_that_leads_nowhere_hurts_only_itself(
     bed: Testbed, address: int
 ) -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from pageferry import Testbed
 from pageferry import arch as architectures
+from pageferry.abi import GuestMap
 from pageferry.address import GPA, HPA
 from pageferry.cli import main as command_line
 from pageferry.guest import Guest
@@ -25,6 +26,10 @@ from pageferry.testbed import firmware_directory
 
 ROOT = Path(__file__).parents[2]
 MARK = "=== next"
+WORD = 0xC0DE
+"""The first that the remapped page holds."""
+LOST = f"g1:{GuestMap.PAGES:#x}"
+"""The remapped page, where it was."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def found(request: pytest.FixtureRequest, arch: str, home: Path) -> Iterator[Tes
     """A machine that tools find, after a remap and a share, standing."""
     with Testbed.start(arch, cpus=request.param, manifests=home / FOLDER) as bed:
         a, b = bed.guests
-        a.fill(a.page(0), 0xC0FFEE)
+        a.fill(a.page(0), WORD)
         bed.remap(a, a.page(0), b, b.window(0))
         bed.share(a, a.page(1), b, b.window(1))
         bed.machine.stop()
@@ -159,7 +164,7 @@ def test_a_page_that_was_remapped_fails_in_stage_2_of_its_old_owner(
 def test_words_of_a_guest_are_what_it_wrote(found: Testbed, inspected: Any) -> None:
     b = found.guests[1]
     seen = json.loads(inspected("x", f"g2:{b.window(0):#x}", "2", "--json").output)
-    assert seen["words"] == ["0xc0ffee", "0xc0ffef"]
+    assert seen["words"] == [f"{WORD:#x}", f"{WORD + 1:#x}"]
 
 
 def test_gdb_takes_addresses_as_it_writes_them(found: Testbed) -> None:
@@ -185,7 +190,7 @@ def test_a_dump_of_the_ram_answers_as_the_machine(
     [
         ("hv nonsense", "invalid choice: 'nonsense'"),
         ("hv walk g3 0", "there is no guest g3; there are: g1, g2"),
-        ("hv x g1:0x60100000", "g1:0x60100000 cannot be read: stage 2 fails at level 0"),
+        (f"hv x {LOST}", f"{LOST} cannot be read: stage 2 fails at level 0"),
         ("hv owner no_such_thing", 'No symbol "no_such_thing"'),
     ],
 )

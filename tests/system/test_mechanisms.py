@@ -9,7 +9,7 @@ from pageferry.guest import fill_bytes
 from pageferry.observe import Observers
 from pageferry.testbed import Door
 
-SEED = 0xABCD_0000
+SEED = 0xABCD
 MECHANISMS = {
     Operation.REMAP: Verdict.REMAP,
     Operation.SHARE: Verdict.SHARE,

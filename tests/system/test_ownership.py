@@ -52,7 +52,7 @@ def test_after_each_of_200_remaps_the_tables_are_what_the_model_says(bed: Testbe
 def test_a_page_that_was_handed_on_200_times_still_has_its_bytes(bed: Testbed) -> None:
     owner, other = bed.guests
     page = owner.page(0)
-    owner.fill(page, 0xC0FFEE)
+    owner.fill(page, 0xC0DE)
     expected = owner.bytes_at(page)
     frame = owner.stage2(page).output
     for _ in range(200):

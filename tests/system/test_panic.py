@@ -1,16 +1,14 @@
 """When the hypervisor gives up it says where, and the machine can still be looked at."""
 
 import pytest
+from tests.system.tampering import ruin_the_next_run
 
 from pageferry import Testbed
 from pageferry.errors import FirmwarePanic
 
-NO_ADDRESS = 0xDEAD << 48
-
 
 def make_it_panic(bed: Testbed) -> FirmwarePanic:
-    """Its next step into the first guest follows a pointer that leads nowhere."""
-    bed.firmware.write("vms[1].vcpus[0].vm", NO_ADDRESS)
+    ruin_the_next_run(bed, bed.guests[0])
     with pytest.raises(FirmwarePanic) as caught:
         bed.guests[0].ping()
     return caught.value

@@ -3,12 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.system import tiny
-
-
-@pytest.fixture(scope="session")
-def parrot(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build(arch, "parrot", tmp_path_factory.mktemp("firmware"))
 
 
 @pytest.fixture
@@ -27,7 +21,7 @@ def test_it_uses_machine_console_and_image(second: pytest.Pytester) -> None:
     second.makepyfile(
         """
         def test_answers(machine):
-            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
             assert machine.console.request("hello").fields == {"count": "a"}
             assert machine.image.function_of(machine.image.symbol("say")) == "say"
             assert machine.kernel.name == "own.elf"
@@ -40,7 +34,7 @@ def test_it_uses_the_debugger(second: pytest.Pytester) -> None:
     second.makepyfile(
         """
         def test_stops(machine, debugger):
-            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
             debugger.interrupt()
             machine.console.submit("quiet")
             assert debugger.run_to("next_line").frame.function == "next_line"
@@ -64,11 +58,12 @@ def test_every_test_begins_with_the_first_instruction_of_one_process(
 
         @pytest.mark.parametrize("time", range(3))
         def test_fresh(machine, time):
-            machine.console.await_log("pageferry x86_64 ready")
-            assert machine.console.lines == ("# pageferry x86_64 ready",)
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
+            assert machine.console.lines == (f"# pageferry {machine.arch.name} ready",)
             assert machine.console.request("hello").fields == {"count": "a"}
-            assert machine.memory.read(HPA(0x180_0000), 4) == bytes(4)
-            machine.memory.write(HPA(0x180_0000), b"mess")
+            free = HPA(machine.arch.ram_base + machine.ram // 4 * 3)
+            assert machine.memory.read(free, 4) == bytes(4)
+            machine.memory.write(free, b"mess")
             pids.add(machine.pid)
             assert len(pids) == 1
         """
@@ -86,7 +81,7 @@ def test_a_machine_that_died_is_replaced(second: pytest.Pytester) -> None:
             os.kill(machine.pid, signal.SIGKILL)
 
         def test_goes_on(machine):
-            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
         """
     )
     second.runpytest_subprocess().assert_outcomes(passed=2)
@@ -99,7 +94,7 @@ def test_after_a_failure_of_the_bench_the_process_is_another(second: pytest.Pyte
 
         def test_panics(machine):
             pids.append(machine.pid)
-            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
             machine.console.request("panic")
 
         def test_only_fails(machine):
@@ -173,7 +168,7 @@ def test_an_emulator_that_is_missing_is_an_error_of_every_test(second: pytest.Py
 
 
 def test_several_workers_have_a_machine_each_and_say_nothing_about_it(
-    second: pytest.Pytester,
+    second: pytest.Pytester, arch: str
 ) -> None:
     second.makepyfile(
         """
@@ -181,7 +176,7 @@ def test_several_workers_have_a_machine_each_and_say_nothing_about_it(
 
         @pytest.mark.parametrize("time", range(8))
         def test_answers(machine, time, record_property):
-            machine.console.await_log("pageferry x86_64 ready")
+            machine.console.await_log(f"pageferry {machine.arch.name} ready")
             record_property("pid", machine.pid)
         """
     )
@@ -190,5 +185,5 @@ def test_several_workers_have_a_machine_each_and_say_nothing_about_it(
     assert result.stderr.str() == ""
     junit = (second.path / "junit.xml").read_text()
     assert len(set(junit.split('name="pid" value="')[1:])) >= 2
-    assert junit.count('<property name="architecture" value="x86_64"') == 8
+    assert junit.count(f'<property name="architecture" value="{arch}"') == 8
     assert junit.count('<property name="cpus" value="1"') == 8

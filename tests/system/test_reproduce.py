@@ -10,12 +10,22 @@ import pytest
 from tests.system import failing
 from tests.system.failing import FIVE_LINES, only_folder
 
+from pageferry import arch as architectures
+from pageferry.address import PAGE_SIZE
+
 pytestmark = pytest.mark.skipif(shutil.which("gdb-multiarch") is None, reason="no gdb-multiarch")
 
 
 @pytest.fixture
 def bench(pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
     return failing.bench(pytester, arch)
+
+
+def owner(folder: Path, arch: str) -> str:
+    """For gdb: who owns the frame that the test has remapped."""
+    frame = re.search(r"remap .*\n.* frame=(0x\w+)", (folder / "requests.txt").read_text())
+    assert frame is not None
+    return f"frames[({frame[1]} - {architectures.get(arch).ram_base}) / {PAGE_SIZE}].owner"
 
 
 def reproduced(folder: Path, *commands: str) -> str:
@@ -27,26 +37,26 @@ def reproduced(folder: Path, *commands: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_script_brings_up_the_machine_as_it_was(bench: pytest.Pytester) -> None:
+def test_the_script_brings_up_the_machine_as_it_was(bench: pytest.Pytester, arch: str) -> None:
     bench.makepyfile(FIVE_LINES)
     bench.runpytest_subprocess()
     folder = only_folder(bench)
     counter = re.match(r"CPU 0 is at (0x\w+)", (folder / "registers.txt").read_text())
     assert counter is not None
-    said = reproduced(folder, "p/x $rip", "p frames[0x500000 >> 12].owner", "info line *$pc")
+    said = reproduced(folder, "p/x $pc", f"p {owner(folder, arch)}", "info line *$pc")
     assert f"= {counter[1]}\n" in said
     assert r"2 '\002'" in said
     assert "firmware/" in said
     assert left_behind(folder) == []
 
 
-def test_without_its_snapshot_the_script_shows_ram(bench: pytest.Pytester) -> None:
+def test_without_its_snapshot_the_script_shows_ram(bench: pytest.Pytester, arch: str) -> None:
     bench.makepyfile(FIVE_LINES)
     bench.runpytest_subprocess()
     folder = only_folder(bench)
     (folder / "snapshot.qcow2").unlink()
     before = (folder / "ram.bin").read_bytes()
-    said = reproduced(folder, "p frames[0x500000 >> 12].owner", "set var frames[0].owner = 9")
+    said = reproduced(folder, f"p {owner(folder, arch)}", "set var frames[0].owner = 9")
     assert "only RAM is what it was" in said
     assert r"2 '\002'" in said
     assert (folder / "ram.bin").read_bytes() == before
@@ -65,12 +75,12 @@ def left_behind(folder: Path) -> list[str]:
     return found
 
 
-def test_gdb_has_the_terminal_where_a_test_has_failed(bench: pytest.Pytester) -> None:
+def test_gdb_has_the_terminal_where_a_test_has_failed(bench: pytest.Pytester, arch: str) -> None:
     bench.makepyfile(f"{FIVE_LINES}\n    def test_next(guests): guests[0].ping()")
     child = bench.spawn_pytest("--pageferry-gdb", expect_timeout=60)
     child.expect("GuestFault: .*has failed; .quit. goes on")
     child.expect(r"\(gdb\) ")
-    child.sendline("print frames[0x500000 >> 12].owner")
+    child.sendline(f"print {owner(only_folder(bench), arch)}")
     child.expect(r"2 '.002'")
     child.sendline("quit")
     child.sendline("y")
@@ -78,7 +88,9 @@ def test_gdb_has_the_terminal_where_a_test_has_failed(bench: pytest.Pytester) ->
     child.wait()
 
 
-def test_the_machine_of_a_failed_test_is_kept_until_it_is_enough(bench: pytest.Pytester) -> None:
+def test_the_machine_of_a_failed_test_is_kept_until_it_is_enough(
+    bench: pytest.Pytester, arch: str
+) -> None:
     bench.makepyfile(f"{FIVE_LINES}\n    def test_next(guests): guests[0].ping()")
     child = bench.spawn_pytest("--pageferry-keep", expect_timeout=60)
     child.expect("1 failed, 1 passed")
@@ -86,7 +98,7 @@ def test_the_machine_of_a_failed_test_is_kept_until_it_is_enough(bench: pytest.P
     assert isinstance(child.match, re.Match)
     pid, command = int(child.match[1]), child.match[2].decode()
     child.expect("Press Enter to end them")
-    look = f"{command} -batch -ex 'print frames[0x500000 >> 12].owner'"
+    look = f"{command} -batch -ex 'print {owner(only_folder(bench), arch)}'"
     said = subprocess.run(look, shell=True, capture_output=True, text=True, check=True, timeout=60)
     assert r"2 '\002'" in said.stdout
     child.sendline()

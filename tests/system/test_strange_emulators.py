@@ -6,29 +6,19 @@ import select
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.system import tiny
+from tests.system.timing import AT_ONCE, LONG, within
 
 from pageferry import Machine
 from pageferry import arch as architectures
 from pageferry.channel import SCALE_VARIABLE
 from pageferry.errors import HarnessError, ProtocolError, QemuMissing, WaitTimeout
 
-LONG = 60.0
-AT_ONCE = 10.0
-"""Seconds: far below LONG, and enough for a busy machine."""
-
 Write = Callable[[str], str]
-
-
-@pytest.fixture(scope="module")
-def parrot(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build(arch, "parrot", tmp_path_factory.mktemp("firmware"))
 
 
 @pytest.fixture
@@ -42,13 +32,6 @@ def program(tmp_path: Path) -> Write:
         return str(path)
 
     return write
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    start = time.monotonic()
-    yield
-    assert time.monotonic() - start < seconds
 
 
 def children_of(pid: int) -> list[int]:

@@ -4,11 +4,13 @@ import ast
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from pageferry import arch
 from pageferry.cli import main as command_line
 from pageferry.report import doctor
 
@@ -104,10 +106,101 @@ def test_a_program_that_fails_is_broken_and_no_package_is_its_remedy(programs: P
     assert (found.problem, found.missing) == ("does not run", False)
 
 
-def test_without_versions_no_program_is_run(programs: Path) -> None:
-    (programs / "clang").write_text(f"#!/bin/sh\n: > '{programs}/was-run'\n")
+def test_without_versions_no_program_but_the_compiler_is_run(programs: Path) -> None:
+    for name in set(PROGRAMS) - {"clang"}:
+        (programs / name).write_text(f"#!/bin/sh\n: > '{programs}/was-run'\n")
     doctor.examine("x86_64", versions=False)
     assert not (programs / "was-run").exists()
+
+
+def stand_in(program: Path, **answers: str) -> None:
+    """A program that knows these options, with "-" for "_", and refuses others."""
+    cases = "".join(f"{it.replace('_', '-')}) echo '{said}' ;;\n" for it, said in answers.items())
+    program.write_text(f"#!/bin/sh\ncase $1 in\n{cases}*) exit 1 ;;\nesac\n")
+    program.chmod(0o755)
+
+
+TARGETS = """
+  Registered Targets:
+    arm64  - ARM64 (little endian)
+    {} - 64-bit"""
+
+
+@pytest.mark.parametrize(("target", "problem"), [("x86-64", None), ("xcore", "not for x86_64")])
+def test_a_clang_lists_what_it_makes_code_for(
+    programs: Path, target: str, problem: str | None
+) -> None:
+    said = TARGETS.format(target)
+    stand_in(programs / "clang", **{"__print_targets": said, "__version": "14.0.6"})
+    found = finding("clang")
+    assert (found.problem, found.package) == (problem, "clang")
+
+
+@pytest.mark.parametrize(
+    ("machine", "problem", "package"),
+    [
+        ("x86_64-linux-gnu", None, "gcc"),
+        ("s390x-linux-gnu", "not for x86_64", "gcc-x86-64-linux-gnu"),
+    ],
+)
+def test_a_gcc_is_for_one_machine_and_another_package_has_the_right_one(
+    programs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    machine: str,
+    problem: str | None,
+    package: str,
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "s390x")
+    stand_in(programs / "gcc", _dumpmachine=machine, __version="12.2.0")
+    found = doctor.examine("x86_64", doctor.Toolchain("gcc", "ld"))
+    (gcc,) = [it for it in found if it.program == "gcc"]
+    assert (gcc.problem, gcc.package) == (problem, package)
+
+
+def test_a_compiler_for_another_machine_is_shown_with_the_package_and_stops_the_set_up(
+    programs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(programs / "clang", __print_targets=TARGETS.format("xcore"), __version="14.0.6")
+    assert doctor.main(["--arch", "x86_64"]) == 1
+    line = f"not for x86_64  {programs}/clang; Debian package clang is\n"
+    assert line in capsys.readouterr().out
+    assert doctor.main(["--arch", "x86_64", "--packages"]) == 1
+    assert capsys.readouterr().out == "\n"
+
+
+@pytest.fixture
+def with_bios(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An architecture whose machine begins with a firmware of QEMU's."""
+    described = arch.get("x86_64")
+    booted = replace(described, bios="opensbi-for-a-test.bin", bios_package="opensbi-package")
+    monkeypatch.setattr(arch, "get", lambda _: booted)
+
+
+@pytest.mark.usefixtures("with_bios")
+def test_a_missing_firmware_of_qemu_is_named_with_its_package(programs: Path) -> None:
+    found = finding("opensbi-for-a-test.bin")
+    assert (found.problem, found.package) == ("not found", "opensbi-package")
+    assert doctor.packages(doctor.examine("x86_64")) == ["opensbi-package"]
+
+
+@pytest.mark.usefixtures("with_bios")
+def test_a_firmware_of_qemu_is_found_where_its_program_was_installed(programs: Path) -> None:
+    program = programs / "prefix" / "bin" / "qemu-system-x86_64"
+    program.parent.mkdir(parents=True)
+    (programs / "qemu-system-x86_64").replace(program)
+    (programs / "qemu-system-x86_64").symlink_to(program)
+    bios = programs / "prefix" / "share" / "qemu" / "opensbi-for-a-test.bin"
+    bios.parent.mkdir(parents=True)
+    bios.touch()
+    assert finding("opensbi-for-a-test.bin").path == str(bios)
+
+
+def test_an_unknown_architecture_is_told_with_those_that_exist(
+    programs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        doctor.main(["--arch", "vax"])
+    assert f"there are: {', '.join(arch.names())}" in capsys.readouterr().err
 
 
 def test_a_python_that_is_too_old_is_said_to_be(
@@ -119,7 +212,9 @@ def test_a_python_that_is_too_old_is_said_to_be(
     assert found.problem.endswith("is too old, 99.1 is needed")
 
 
-@pytest.mark.parametrize("module", ["__init__.py", "report/__init__.py", "report/doctor.py"])
+@pytest.mark.parametrize(
+    "module", ["__init__.py", "errors.py", "report/__init__.py", "report/doctor.py"]
+)
 def test_a_python_too_old_for_pageferry_can_still_read_the_doctor(module: str) -> None:
     source = (HARNESS / "pageferry" / module).read_text()
     ast.parse(source, feature_version=(3, 8))
@@ -158,7 +253,7 @@ def test_the_list_of_packages_is_one_line_of_names(
     (programs / "clang").unlink()
     (programs / "qemu-system-x86_64").unlink()
     doctor.main(["--arch", "x86_64", "--packages"])
-    assert capsys.readouterr().out == "qemu-system-x86-64 clang\n"
+    assert capsys.readouterr().out == "qemu-system-x86 clang\n"
 
 
 def test_packages_are_the_remedy_for_missing_programs(
@@ -182,6 +277,12 @@ def test_the_command_line_gives_the_same_answer(programs: Path) -> None:
     result = CliRunner().invoke(command_line, ["doctor", "--json"])
     assert result.exit_code == 1
     assert result.output.strip() == doctor.as_json("x86_64", doctor.examine("x86_64"))
+
+
+def test_the_command_line_tells_of_every_architecture_one_after_the_other(programs: Path) -> None:
+    result = CliRunner().invoke(command_line, ["doctor", "--arch", "all"])
+    named = [line for line in result.output.splitlines() if line.startswith("What Pageferry uses")]
+    assert [line.split()[-1] for line in named] == [f"{name}:" for name in arch.names()]
 
 
 def test_the_doctor_runs_where_no_dependency_is_installed(programs: Path) -> None:

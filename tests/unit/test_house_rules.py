@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pageferry import arch
-
 ROOT = Path(__file__).parents[2]
 SOURCES = ["firmware", "harness", "scripts", "tests", ".ci"]
 SUFFIXES = {".py", ".c", ".h", ".S", ".ld", ".mk", ".sh", ".md", ".toml", ""}
@@ -43,11 +41,6 @@ def architectures() -> set[str]:
     }
 
 
-def test_the_build_and_the_harness_know_the_same_architectures() -> None:
-    built = {path.parent.name for path in ROOT.glob("firmware/arch/*/arch.mk")}
-    assert built == set(arch.names())
-
-
 def is_constant(node: ast.AST, values: set[str]) -> bool:
     return isinstance(node, ast.Constant) and node.value in values
 
@@ -71,6 +64,34 @@ def test_the_makefile_has_no_condition_on_an_architecture() -> None:
         if re.match(r"\s*(else\s+)?if", line) and any(name in line for name in architectures())
     ]
     assert conditions == []
+
+
+# What a CPU's people call it, its extensions, its boards and its registers.
+OF_ONE_ARCHITECTURE = re.compile(
+    r"x86|amd64|i386|svm|vmcb|pvh|microvm|aarch64|arm64|armv|psci|riscv|opensbi|sv39"
+    r"|\b(?:[re][a-d]x|[re][sd]i|[re]ip|[re]sp|cr[0-4]|el[0-3]|ttbr\w*|hpfar\w*|satp|hgatp)\b",
+    re.IGNORECASE,
+)
+LITERAL_ADDRESS = re.compile(r"\b0x[0-9a-f_]{5,}", re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "pattern", [OF_ONE_ARCHITECTURE, LITERAL_ADDRESS], ids=["name of an architecture", "address"]
+)
+def test_no_system_test_has_a(pattern: re.Pattern[str]) -> None:
+    """They come from the image, the guest and the descriptor: the tests are the same for all."""
+    hits = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted((ROOT / "tests" / "system").glob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if pattern.search(line)
+    ]
+    assert hits == []
+
+
+@pytest.mark.parametrize("line", ["say x86_64", "p $rip", "EIP=", "HPA(0x20_0000)", "0x60100000"])
+def test_what_is_of_one_architecture_is_recognized(line: str) -> None:
+    assert OF_ONE_ARCHITECTURE.search(line) or LITERAL_ADDRESS.search(line)
 
 
 def test_nobody_waits_for_time_to_pass() -> None:

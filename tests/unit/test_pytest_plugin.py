@@ -114,6 +114,50 @@ def test_line_environment_and_ini_file_are_heard_in_this_order(
     pytester.runpytest_subprocess("--pageferry-cpus=2").assert_outcomes(passed=1)
 
 
+THREE_ARCHITECTURES = """
+    from pageferry import arch
+
+    arch.names = lambda: ("alpha", "pdp11", "vax")
+"""
+USES_THE_POOL = """
+    import pytest
+
+    @pytest.fixture
+    def wanted(pageferry_pool):
+        return pageferry_pool._wanted
+
+    @pytest.mark.parametrize("number", [1, 2])
+    @pytest.mark.pageferry(cpus=3)
+    def test_it(wanted, pageferry_arch, number):
+        assert wanted == {"arch": pageferry_arch, "cpus": 3}
+
+    def test_asks_for_no_machine():
+        pass
+"""
+
+
+def test_several_architectures_are_in_the_ids_of_the_tests_that_ask_for_a_machine(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(THREE_ARCHITECTURES)
+    pytester.makepyfile(USES_THE_POOL)
+    result = pytester.runpytest_subprocess("-v", "--pageferry-arch=all")
+    result.assert_outcomes(passed=7)
+    ids = [
+        f"*::test_it[[]{arch}-{n}[]] PASSED*" for arch in ("alpha", "pdp11", "vax") for n in "12"
+    ]
+    result.stdout.fnmatch_lines_random(
+        ["pageferry: alpha, pdp11, vax, 1 CPU, *", *ids, "*::test_asks_for_no_machine PASSED*"]
+    )
+
+
+def test_one_architecture_is_in_no_id(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(THREE_ARCHITECTURES)
+    pytester.makepyfile("def test_it(pageferry_arch): assert pageferry_arch == 'vax'")
+    result = pytester.runpytest_subprocess("-v", "--pageferry-arch=vax")
+    result.stdout.fnmatch_lines(["*::test_it PASSED*"])
+
+
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_the_timeout_scale_is_every_waits(pytester: pytest.Pytester, workers: str) -> None:
     pytester.makepyfile(

@@ -27,6 +27,7 @@ GOOD = {
 }
 VALUES = {
     **GOOD,
+    "arch": ("x86_64",),
     "cpus": 3,
     "qemu_args": ("-d", "in asm"),
     "timeout_scale": 2.5,
@@ -48,7 +49,7 @@ def gathered(
 
 def test_nothing_said_gives_the_defaults() -> None:
     assert gathered() == Settings(
-        arch="x86_64",
+        arch=("x86_64",),
         cpus=1,
         qemu=None,
         qemu_args=(),
@@ -120,8 +121,53 @@ def test_a_remote_target_has_what_every_target_has_and_no_more() -> None:
 
 
 def test_our_firmware_is_where_it_was_said_or_built() -> None:
-    assert firmware_folder(gathered(), ROOT) == ROOT / "build/firmware/x86_64"
-    assert firmware_folder(gathered({"firmware": "fw"}), ROOT) == HERE / "fw"
+    assert firmware_folder(gathered(), "vax", ROOT) == ROOT / "build/firmware/vax"
+    assert firmware_folder(gathered({"firmware": "fw"}), "vax", ROOT) == HERE / "fw"
+
+
+@pytest.fixture
+def three_architectures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arch, "names", lambda: ("alpha", "vax", "x86_64"))
+
+
+@pytest.mark.usefixtures("three_architectures")
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("vax", ("vax",)),
+        ("vax,alpha", ("vax", "alpha")),
+        ("vax, alpha,vax", ("vax", "alpha")),
+        ("all", ("alpha", "vax", "x86_64")),
+    ],
+)
+def test_one_architecture_can_be_named_or_several_or_all(text: str, names: tuple[str, ...]) -> None:
+    assert gathered({"arch": text}).arch == names
+
+
+@pytest.mark.usefixtures("three_architectures")
+@pytest.mark.parametrize("text", ["pdp11", "vax,pdp11", "vax,", "vax,all"])
+def test_an_architecture_that_there_is_not_is_told_with_those_that_exist(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"^--pageferry-arch={text}: there are: alpha, vax, x86_64"
+    ):
+        gathered({"arch": text})
+
+
+@pytest.mark.usefixtures("three_architectures")
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ({"kernel": __file__}, Path(__file__).name),
+        ({"firmware": "fw"}, "fw"),
+        ({"qemu": "my-qemu"}, "my-qemu"),
+        ({"target": "remote", "serial": "ttyS0", "gdb_server": "board:3333"}, "a remote target"),
+    ],
+)
+def test_what_is_of_one_architecture_is_not_taken_for_several(
+    said: dict[str, str], what: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{what} is of one architecture, not of vax, alpha"):
+        gathered({"arch": "vax,alpha", **said})
 
 
 def test_instructions_are_counted_on_one_cpu_only() -> None:

@@ -19,13 +19,19 @@ from ..tables import TableFormat
 class Arch:
     """What differs between architectures, seen from outside the machine.
 
-    qemu            the emulator's program name
+    qemu, qemu_package  the emulator's program name, and Debian's package of it
+    bios, bios_package  the file that QEMU boots the machine with before our kernel, in a
+                    folder that QEMU knows, and Debian's package of it; None without one
     machine_args    its arguments for the board and the CPU
     icount          whether one CPU under -icount counts instructions exactly
+    icount_in_turns whether several do, one at a time: not where a CPU spins until another
+                    one has done its part, for it spins until its turn is over
     ram_base        where RAM begins
     stage1, stage2  the guest's own tables and the hypervisor's
     accessed_dirty  bits of an entry that the CPU sets by itself
     gdb_architecture  what gdb calls it
+    spare_register  gdb's name of an integer register that holds any value: tests change it
+    remap_goal      instructions that a remap may take at most, as the guest sees it
     root_of         the root table's address in the register that names it
     stage1_root, stage2_root, program_counter
                     where the value of that register of a guest is, as an image
@@ -35,6 +41,7 @@ class Arch:
 
     name: str
     qemu: str
+    qemu_package: str
     machine_args: tuple[str, ...]
     icount: bool
     ram_base: HPA
@@ -46,6 +53,11 @@ class Arch:
     stage2_root: str
     program_counter: str
     gdb_architecture: str
+    spare_register: str
+    remap_goal: int
+    icount_in_turns: bool = False
+    bios: str | None = None
+    bios_package: str | None = None
 
 
 def names() -> tuple[str, ...]:

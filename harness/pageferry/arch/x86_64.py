@@ -85,6 +85,7 @@ def _root_of(register: int) -> int:
 ARCH = Arch(
     name="x86_64",
     qemu="qemu-system-x86_64",
+    qemu_package="qemu-system-x86",
     machine_args=(
         "-M",
         "microvm,isa-serial=on,pit=off,pic=off,rtc=off",
@@ -94,6 +95,7 @@ ARCH = Arch(
         "pvpanic",
     ),
     icount=True,
+    icount_in_turns=True,
     ram_base=HPA(0),
     stage1=TableFormat("x86-64 long mode", 4, _decode, _PRESENT, sign_extends=True),
     # Walking the guest's tables counts as writing them (APM 2, 15.25): the CPU sets
@@ -107,4 +109,6 @@ ARCH = Arch(
     stage2_root="vms[{vm}].vcpus[{vcpu}].arch.vmcb->control.n_cr3",
     program_counter="vms[{vm}].vcpus[{vcpu}].arch.vmcb->save.rip",
     gdb_architecture="i386:x86-64",
+    spare_register="rbx",
+    remap_goal=400,
 )

@@ -15,12 +15,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import HarnessError
+
+if TYPE_CHECKING:
+    from ..arch import Arch
 
 OLDEST_PYTHON = (3, 11)
 SECONDS_TO_TELL_A_VERSION = 10.0
 _VERSION = re.compile(r"\d+(\.\d+)+")
+_TRIPLE = re.compile(r"(?P<machine>\w+)(-\w+)+\n")
+_LISTED_TARGET = re.compile(r"^ +(\S+) +- ", re.MULTILINE)
 _PACKAGES = {"ld.lld": "lld", "ld": "binutils"}
 """Debian's packages that are not called like their program."""
 
@@ -52,6 +60,15 @@ class Finding:
         """True if installing `package` is the remedy."""
         return self.problem == "not found"
 
+    @property
+    def place(self) -> str | None:
+        """Where it is, or what has it."""
+        if self.missing:
+            return f"Debian package {self.package}"
+        if self.problem and self.problem.startswith("not for"):
+            return f"{self.path}; Debian package {self.package} is"
+        return self.path
+
 
 LLVM = Toolchain()
 
@@ -74,19 +91,19 @@ def package_of(tool: str) -> str:
 def examine(arch: str, tools: Toolchain = LLVM, *, versions: bool = True) -> list[Finding]:
     """Look for everything that the architecture needs.
 
-    Without `versions` no program is run: that takes 1 ms instead of 100, and
-    a program that is there but broken goes unnoticed.
+    Without `versions` only the compiler is run, to be asked whether it knows the
+    architecture: a program that is there but broken goes unnoticed, in a tenth of the time.
     """
     python = _examine_python()
     if python.problem:
         return [python]  # the descriptors below are written for a newer one
-    from pageferry.arch import get
+    from ..arch import get
 
-    qemu = get(arch).qemu
+    found = get(arch)
     return [
-        # Debian's package of an emulator also provides the program's own name.
-        _examine_program("emulator", qemu, qemu.replace("_", "-"), versions),
-        _examine_program("compiler", tools.compiler, package_of(tools.compiler), versions),
+        _examine_program("emulator", found.qemu, found.qemu_package, versions),
+        *([_examine_bios(found)] if found.bios else []),
+        _examine_compiler(arch, tools.compiler, versions),
         _examine_program("linker", tools.linker, package_of(tools.linker), versions),
         python,
         _examine_ensurepip(),
@@ -111,6 +128,35 @@ def _examine_ensurepip() -> Finding:
     return Finding("Python's venv", "ensurepip", "python3-venv", path, None, problem)
 
 
+def _examine_bios(arch: Arch) -> Finding:
+    """A file that QEMU looks for in the folder of its own installation, and in Debian's."""
+    emulator = shutil.which(arch.qemu)
+    folders = [Path("/usr/share/qemu")]
+    if emulator is not None:
+        folders.insert(0, Path(emulator).resolve().parent.parent / "share" / "qemu")
+    name, package = arch.bios or "", arch.bios_package or ""
+    path = next((str(it / name) for it in folders if (it / name).is_file()), None)
+    return Finding("its firmware", name, package, path, problem=None if path else "not found")
+
+
+def _examine_compiler(arch: str, program: str, versions: bool) -> Finding:
+    found = _examine_program("compiler", program, package_of(program), versions)
+    targets = _targets_of(found.path) if found.path and not found.problem else set()
+    if not targets or arch in targets:
+        return found
+    cross = package_of(f"{arch}-linux-gnu-{program}") if "gcc" in program else found.package
+    return replace(found, package=cross, problem=f"not for {arch}")
+
+
+def _targets_of(compiler: str) -> set[str]:
+    """Architectures that it makes code for: clang has a list, gcc is for one. Empty: not told."""
+    listed = _LISTED_TARGET.findall(_said_by(compiler, "--print-targets") or "")
+    if listed:
+        return {name.replace("-", "_") for name in listed}
+    triple = _TRIPLE.fullmatch(_said_by(compiler, "-dumpmachine") or "")
+    return {triple["machine"]} if triple else set()
+
+
 def _examine_program(what: str, program: str, package: str, versions: bool) -> Finding:
     path = shutil.which(program)
     if path is None:
@@ -122,9 +168,15 @@ def _examine_program(what: str, program: str, package: str, versions: bool) -> F
 
 def _version_of(path: str) -> str | None:
     """Ask a program for its version; None if it does not run or does not say."""
+    number = _VERSION.search(_said_by(path, "--version") or "")
+    return number.group() if number else None
+
+
+def _said_by(path: str, option: str) -> str | None:
+    """What a program prints when asked; None if it does not run or refuses."""
     try:
         said = subprocess.run(
-            [path, "--version"],
+            [path, option],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -133,8 +185,7 @@ def _version_of(path: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    number = _VERSION.search(said.stdout)
-    return number.group() if number else None
+    return said.stdout
 
 
 def packages(findings: Iterable[Finding]) -> list[str]:
@@ -149,12 +200,12 @@ def is_ready(findings: Iterable[Finding]) -> bool:
 
 def as_text(arch: str, findings: Sequence[Finding]) -> str:
     """Lay the findings out as a table for people, with what to do below it."""
+    states = [finding.problem or finding.version or "found" for finding in findings]
     width = max(len(finding.program) for finding in findings)
     lines = [f"What Pageferry uses on this machine, for {arch}:"]
-    for finding in findings:
-        state = finding.problem or finding.version or "found"
-        where = f"Debian package {finding.package}" if finding.missing else finding.path
-        lines.append(f"  {finding.what:14}{finding.program:{width}}  {state:11}  {where}")
+    for finding, state in zip(findings, states, strict=True):
+        told = f"{state:{max(map(len, states))}}  {finding.place}"
+        lines.append(f"  {finding.what:14}{finding.program:{width}}  {told}")
     if is_ready(findings):
         lines.append("Ready: make run, make test")
     elif missing := packages(findings):
@@ -184,7 +235,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     tools = Toolchain(options.compiler, options.linker)
-    findings = examine(options.arch, tools, versions=not options.packages)
+    try:
+        findings = examine(options.arch, tools, versions=not options.packages)
+    except HarnessError as error:
+        parser.error(str(error))
     if options.packages:
         print(*packages(findings))
         return 0 if all(finding.missing or not finding.problem for finding in findings) else 1

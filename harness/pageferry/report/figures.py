@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 from time import perf_counter
+from typing import Any
 
 NOTE = (
     "Times are wall clock on this host, QEMU's TCG included. Instructions are counted under "
@@ -79,12 +79,12 @@ class Bench:
         return all(figure.met is not False for figure in self.figures)
 
 
-def as_json(bench: Bench) -> str:
+def as_json(bench: Bench) -> dict[str, Any]:
     """The content of build/bench/ARCH.json."""
     found = asdict(bench)
     for shown, figure in zip(found["figures"], bench.figures, strict=True):
         shown["met"] = figure.met
-    return json.dumps({**found, "note": NOTE}, indent=2)
+    return {**found, "note": NOTE}
 
 
 def timed(call: Callable[[], object], unit: float, rounds: int, batch: int = 1) -> list[float]:

@@ -76,13 +76,13 @@ class Result:
 
 def run(arch: str, door: Door, progress: Progress, **machine: Any) -> Result:
     """Do all three on two fresh machines. Arguments of `Testbed.start` after `progress`."""
-    progress("counting instructions, one CPU under icount")
+    progress(f"{arch}: counting instructions, one CPU under icount")
     counts = count(arch, **machine)
-    progress("booting two guests")
+    progress(f"{arch}: booting two guests")
     with Testbed.start(arch, **machine) as bed:
         shown = []
         for operation in EXPECTED:
-            progress(f"watching: {operation.name.lower()}")
+            progress(f"{arch}: watching {operation.name.lower()}")
             shown.append(_watch(bed, operation, door, counts[operation]))
         version = bed.machine.qemu_version
     return Result(arch, version, 1, tuple(shown))

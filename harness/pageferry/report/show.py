@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def _mechanism(shown: Shown) -> dict[str, Any]:
     return {
         "verdict": shown.judgement.verdict.value,
         "expected": shown.expected,
-        "frames_used": len(_frames(shown.scene)),
+        "frames_used": len(frames(shown.scene)),
         "reasons": list(shown.judgement.reasons),
         "asked": shown.asked,
         "door": shown.door.value,
@@ -102,29 +102,36 @@ def as_table(shown: Sequence[Shown]) -> Table:
 
 def _rows(shown: Shown) -> Iterator[tuple[str, str | Text]]:
     """What one mechanism's column shows, with the names of the rows."""
-    style = "bold green" if shown.expected else "bold red"
-    yield "verdict", Text(shown.judgement.verdict.value, style=style)
+    yield "verdict", verdict(shown)
     yield "asked through", f"{shown.door.value}'s door"
     ends = ((shown.scene.source, "source"), (shown.scene.target, "target"))
     for (end, name), before, after in zip(ends, shown.before, shown.after, strict=True):
         yield "", ""
         yield name, f"VM {end.vm} {end.gpa:#x}"
-        yield "  its access", _change(end.before.access, end.after.access)
+        yield "  its access", change(end.before.access, end.after.access)
         yield "  frame before", _hex(end.before.frame) or "-"
         yield "  frame after", _hex(end.after.frame) or "-"
         yield "  entry before", _hex(before.entry) or "-"
         yield "  entry after", _hex(after.entry) or "-"
     yield "", ""
-    yield "frames used", str(len(_frames(shown.scene)))
+    yield "frames used", str(len(frames(shown.scene)))
     yield "bytes equal", f"{shown.bytes_equal} of {PAGE_SIZE}"
     yield "instructions", "-" if shown.instructions is None else f"{shown.instructions:,}"
 
 
-def _change(before: Access, after: Access) -> str:
+def verdict(shown: Shown) -> Text:
+    """The verdict in the colour of what it should be."""
+    style = "bold green" if shown.expected else "bold red"
+    return Text(shown.judgement.verdict.value, style=style)
+
+
+def change(before: Access, after: Access) -> str:
+    """What became of an access, in short."""
     return _SHORT[before] if before is after else f"{_SHORT[before]} -> {_SHORT[after]}"
 
 
-def _frames(scene: Scene) -> set[HPA]:
+def frames(scene: Scene) -> set[HPA]:
+    """All that either end ever had there."""
     sights = (scene.source.before, scene.source.after, scene.target.after)
     return {sight.frame for sight in sights if sight.frame is not None}
 
@@ -140,17 +147,24 @@ def print_result(result: Result, console: Console) -> None:
     met = sum(each.expected for each in result.shown)
     show(f"{met} of {len(result.shown)} are what was asked for.", style="bold")
     show(EXPLANATION, style="dim")
+    print_reasons(result, console)
+
+
+def print_reasons(result: Result, console: Console, where: str = "") -> None:
+    """For each unexpected verdict, why it is what it is; `where` as " on this machine"."""
+    show = partial(console.print, highlight=False, soft_wrap=True)
     for each in result.shown:
         if not each.expected:
-            show(f"\n{each.name} was judged {each.judgement.verdict.value}:", style="bold red")
+            judged = each.judgement.verdict.value
+            show(f"\n{each.name}{where} was judged {judged}:", style="bold red")
             for reason in each.judgement.reasons:
                 show(f"  {reason}", markup=False)
 
 
-def draw(result: Result, path: Path) -> None:
-    """What `print_result` prints in a terminal of 80 columns, as an SVG picture."""
+def draw(show: Callable[[Console], None], title: str, path: Path) -> None:
+    """What is printed in a terminal of 80 columns, as an SVG picture."""
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=84, file=nowhere, force_terminal=True)
-        print_result(result, console)
-    picture = console.export_svg(title="make run")
+        show(console)
+    picture = console.export_svg(title=title)
     path.write_text(_WEB_FONT.sub("", picture))

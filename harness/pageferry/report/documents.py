@@ -1,0 +1,53 @@
+"""The JSON that a command leaves behind: a file an architecture, or one file that was named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class Documents:
+    """What is found about each of `names`.
+
+    usual     path of a file, with {} for the name
+    output    the one file to take instead, if any
+    together  the whole is an object of all names, even of one
+
+    No document of an earlier run is left to be taken for this one's. OSError.
+    """
+
+    def __init__(
+        self, names: Sequence[str], usual: str, output: Path | None, *, together: bool
+    ) -> None:
+        self._output = output
+        self._together = together
+        self._paths = {name: Path(usual.format(name)) for name in names}
+        for path in [output] if output else self._paths.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+
+    def write(self, found: Mapping[str, object]) -> tuple[str, list[Path]]:
+        """Write what was found, by name; give the text of the whole, and the files. OSError."""
+        whole = _text({"architectures": found} if self._together else next(iter(found.values())))
+        if self._output:
+            files = {self._output: whole}
+        else:
+            files = {self._paths[name]: _text(document) for name, document in found.items()}
+        for path, text in files.items():
+            _write(path, f"{text}\n")
+        return whole, list(files)
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, indent=2)
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_text(text)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""A machine that cannot start says why, at once: no emulator, no kernel, no firmware that works."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.system import tiny
+from tests.system.timing import AT_ONCE, within
+
+from pageferry import Machine, Testbed
+from pageferry import arch as architectures
+from pageferry.channel import SCALE_VARIABLE
+from pageferry.errors import ImageError, NotReady, QemuDied, QemuMissing
+
+
+def test_a_missing_emulator_is_named_with_the_package_that_has_it(arch: str, parrot: Path) -> None:
+    found = architectures.get(arch)
+    with (
+        pytest.raises(
+            QemuMissing,
+            match=f"no-such-qemu; Debian's package {found.qemu_package} has {found.qemu}",
+        ),
+        Machine(found, parrot, qemu="no-such-qemu"),
+    ):
+        pass
+
+
+def test_a_missing_firmware_of_qemu_s_is_named_with_the_package_that_has_it(
+    arch: str, parrot: Path, tmp_path: Path
+) -> None:
+    found = replace(architectures.get(arch), bios="boots-first.bin", bios_package="some-package")
+    qemu = tmp_path / "qemu"
+    qemu.write_text(
+        "#!/bin/sh\necho 'Unable to load the firmware \"boots-first.bin\"' >&2\nexit 1\n"
+    )
+    qemu.chmod(0o700)
+    with (
+        within(AT_ONCE),
+        pytest.raises(QemuMissing, match=r"boots-first\.bin; Debian has it in some-package"),
+        Machine(found, parrot, qemu=str(qemu)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "cannot read the image .*: No such file", id="missing"),
+        pytest.param(b"#!/bin/sh\n", "kernel is not an ELF file", id="not ELF"),
+        pytest.param("of another machine", "kernel is for s390, not", id="of another machine"),
+    ],
+)
+def test_a_wrong_kernel_is_refused_before_qemu_is_looked_for(
+    arch: str, parrot: Path, tmp_path: Path, content: bytes | str | None, message: str
+) -> None:
+    kernel = tmp_path / "kernel"
+    if isinstance(content, str):
+        elf = bytearray(parrot.read_bytes())
+        elf[18:20] = (22).to_bytes(2, "little")  # e_machine: EM_S390
+        kernel.write_bytes(elf)
+    elif content is not None:
+        kernel.write_bytes(content)
+    with (
+        pytest.raises(ImageError, match=message),
+        Machine(architectures.get(arch), kernel, qemu="no such program"),
+    ):
+        pass
+
+
+def test_arguments_that_qemu_refuses_end_in_its_own_words(arch: str, parrot: Path) -> None:
+    with (
+        within(AT_ONCE),
+        pytest.raises(
+            QemuDied, match=r"exited with status 1\n.*\n.*-nonsense: invalid option"
+        ) as it,
+        Machine(architectures.get(arch), parrot, extra_args=["-nonsense"]),
+    ):
+        pass
+    assert (it.value.status, it.value.awaited) == (1, "the monitor's greeting")
+
+
+def test_a_program_that_is_no_qemu_ends_in_its_status(arch: str, parrot: Path) -> None:
+    with (
+        within(AT_ONCE),
+        pytest.raises(QemuDied, match="QEMU exited with status 0"),
+        Machine(architectures.get(arch), parrot, qemu="true"),
+    ):
+        pass
+
+
+def test_firmware_that_never_gets_ready_says_what_was_seen_last(
+    arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = tiny.build(arch, "silent", tmp_path)
+    for name in ("hypervisor.elf", "agent.elf"):
+        (tmp_path / name).write_bytes(silent.read_bytes())
+    monkeypatch.setenv(SCALE_VARIABLE, "0.05")
+    with within(AT_ONCE), pytest.raises(NotReady) as caught:
+        Testbed.start(arch, firmware=tmp_path)
+    assert caught.value.seconds == 1.5
+    assert caught.value.seen == ("# the first line",)
