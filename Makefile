@@ -127,9 +127,14 @@ $(B)/agent.elf: $(guest_objects) $(AGENT_LD)
 	@echo "  LD  $@"
 	$(Q)$(LD) $(LDFLAGS) -T $(AGENT_LD) -o $@ $(guest_objects)
 
-# Linked once more, as plain bytes: an objcopy would be one more package.
+# Plain bytes. lld links once more, for an objcopy would be one more package; GNU ld cannot
+# do that on every architecture, but comes with one.
 $(B)/agent.bin: $(B)/agent.elf
+ifeq ($(LLVM),0)
+	$(Q)$(CROSS_COMPILE)objcopy -O binary $< $@
+else
 	$(Q)$(LD) $(LDFLAGS) -T $(AGENT_LD) --oformat=binary -o $@ $(guest_objects)
+endif
 
 # Only core sees the headers of the architecture and finds agent.bin (.incbin);
 # private keeps that from the guest's objects, on which these depend.
