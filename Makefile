@@ -112,7 +112,8 @@ CFLAGS := $(CC_FLAGS) -std=c17 -ffreestanding -fno-pic -fno-common \
 LDFLAGS := -static --fatal-warnings --build-id=none -z noexecstack $(ARCH_LDFLAGS)
 
 guest_files := $(wildcard firmware/guest/*.c $(ARCH_DIR)/guest*.c $(ARCH_DIR)/guest*.S)
-core_files := $(filter-out $(guest_files),$(wildcard firmware/core/*.c firmware/core/*.S $(ARCH_DIR)/*.c $(ARCH_DIR)/*.S))
+core_files := $(filter-out $(guest_files),$(wildcard firmware/core/*.c firmware/core/*.S $(ARCH_DIR)/*.c $(ARCH_DIR)/*.S)) \
+              $(ARCH_DEVICES:%=firmware/devices/%)
 # The whole name stays in the object's, for vcpu.c and vcpu.S live side by side.
 guest_objects := $(guest_files:firmware/%=$(B)/%.o)
 core_objects := $(core_files:firmware/%=$(B)/%.o)

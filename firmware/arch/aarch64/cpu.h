@@ -86,4 +86,3 @@ uint64_t next_redistributor(uint64_t previous); /* ... of the GIC: one a CPU, 0 
 uint64_t redistributor_affinity(uint64_t redistributor);
 uint64_t own_affinity(void);            /* smp.c: MPIDR_EL1 without its flags */
 void uart_init(void);                   /* uart.c */
-void ram_check(void);                   /* ram.c: panics if there is not enough */

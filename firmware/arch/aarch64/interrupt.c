@@ -2,7 +2,7 @@
  * hypervisor never takes an interrupt: one ends a guest's run or its own sleep, and then
  * there is nothing to do but acknowledge it. */
 #include "hypervisor.h"
-#include "pvpanic.h"
+#include "devices.h"
 
 #define INTERRUPT_KICK    0u
 #define INTERRUPT_TICK    30u /* CNTP */
@@ -173,11 +173,18 @@ void arch_idle(void)
     acknowledge_interrupt();
 }
 
+/* The device tree lies where RAM begins. */
+static void check_ram(void)
+{
+    if (ram_end(hpa(RAM_BASE)).value < RAM_BASE + RAM_SIZE)
+        panic("there is no RAM up to 0x%lx", RAM_BASE + RAM_SIZE);
+}
+
 void arch_init(void)
 {
     uart_init();
     traps_init();
-    ram_check();
+    check_ram();
     cpu_check();
     guests_init();
     distributor_init();

@@ -6,3 +6,4 @@ RISCV_CSR_AND_FENCE := $(if $(filter 0,$(LLVM)),_zicsr_zifencei)
 ARCH_CFLAGS := -march=rv64imac$(RISCV_CSR_AND_FENCE) -mabi=lp64 -mcmodel=medany -mno-relax
 # The assembler keeps labels of blocks as symbols: gdb would take them for functions.
 ARCH_LDFLAGS := --discard-locals
+ARCH_DEVICES := device_tree.c pvpanic.c

@@ -116,4 +116,3 @@ void hart_init(void);                 /* vcpu.c: this hart can run guests, and b
 void interrupts_init(uint64_t hart);  /* interrupt.c: the console interrupts that hart */
 void acknowledge(uint64_t interrupt); /* interrupt.c: of scause, or the number of a bit in sip */
 void uart_init(void);                 /* uart.c */
-hpa_t ram_end(hpa_t device_tree);     /* device_tree.c: of the RAM that RAM_BASE lies in */

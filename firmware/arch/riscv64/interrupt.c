@@ -1,7 +1,7 @@
 /* Traps of the hypervisor, the tick, and sleep. HS-mode never opens its interrupts: they
  * end a guest's run or a sleep, and there is nothing to do but acknowledge. */
 #include "hypervisor.h"
-#include "pvpanic.h"
+#include "devices.h"
 
 #define INTERRUPT_SOFTWARE 1u
 #define INTERRUPT_TIMER    5u

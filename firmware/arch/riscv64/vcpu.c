@@ -2,6 +2,7 @@
  * no clock and no counter but that of its instructions, and of what the hypervisor
  * extension offers nothing. */
 #include "hypervisor.h"
+#include "devices.h"
 
 /* sstatus and vsstatus (privileged architecture, 4.1.1 and 8.2.11) */
 #define SSTATUS_SPP      (1ull << 8)

@@ -17,8 +17,7 @@ draws the entries, D8.4 "Memory access control" says what they permit.
 
 Levels are Pageferry's: 0 is what Arm calls 3. What is left out here is ignored, as the CPU
 does. Stage-1 rights are those of EL1 with PSTATE.PAN and SCTLR_EL1.WXN clear, and an
-address comes without its tag (TCR_EL1.TBI). What a leaf lets EL0 write, EL1 does not
-execute; that an APTable above takes EL0's right away is not seen there.
+address comes without its tag (TCR_EL1.TBI). What EL0 may write, EL1 does not execute.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ _EL0_TOO = 1 << 6
 _READ_ONLY = 1 << 7
 _NO_EXECUTE_AT_EL1 = 1 << 53
 _TABLE_NO_EXECUTE_AT_EL1 = 1 << 59
+_TABLE_NOT_EL0 = 1 << 61
 _TABLE_READ_ONLY = 1 << 62
 
 _STAGE2_READ = 1 << 6
@@ -101,6 +101,16 @@ def _of_stage1_leaf(raw: int, sets_accessed: bool, sets_dirty: bool) -> Rights:
     return rights
 
 
+def _inherit(above: int, leaf: int) -> int:
+    """AP of a leaf below such tables. EL1 may execute what they keep EL0 from writing."""
+    if above & _TABLE_READ_ONLY:
+        leaf |= _READ_ONLY
+        leaf &= ~_DIRTY_BIT_MODIFIER
+    if above & _TABLE_NOT_EL0:
+        leaf &= ~_EL0_TOO
+    return leaf
+
+
 def _of_stage2_leaf(raw: int, sets_accessed: bool, sets_dirty: bool) -> Rights:
     rights = Rights.NONE
     if not (raw & _ACCESSED or sets_accessed):
@@ -155,6 +165,8 @@ def stage1_format(tcr: int, upper_half: bool = False) -> TableFormat:
         _VALID,
         root_bits=width - PAGE_BITS - _INDEX_BITS * (levels - 1),
         upper_half=upper_half,
+        inherited=0 if flat else _TABLE_READ_ONLY | _TABLE_NOT_EL0,
+        inherit=_inherit,
     )
 
 
@@ -189,6 +201,7 @@ def _root_of(register: int) -> int:
 ARCH = Arch(
     name="aarch64",
     qemu="qemu-system-aarch64",
+    qemu_package="qemu-system-arm",
     machine_args=(
         "-M",
         "virt,virtualization=on,gic-version=3,highmem=off",
@@ -208,4 +221,6 @@ ARCH = Arch(
     stage2_root="vms[{vm}].vcpus[{vcpu}].arch.vttbr",
     program_counter="vms[{vm}].vcpus[{vcpu}].arch.pc",
     gdb_architecture="aarch64",
+    spare_register="x19",
+    remap_goal=400,
 )

@@ -102,6 +102,7 @@ def _root_of(register: int) -> int:
 ARCH = Arch(
     name="riscv64",
     qemu="qemu-system-riscv64",
+    qemu_package="qemu-system-misc",
     machine_args=(
         "-M",
         "virt",
@@ -123,4 +124,8 @@ ARCH = Arch(
     stage2_root="vms[{vm}].vcpus[{vcpu}].arch.hgatp",
     program_counter="vms[{vm}].vcpus[{vcpu}].arch.pc",
     gdb_architecture="riscv:rv64",
+    spare_register="s2",
+    remap_goal=600,
+    bios="opensbi-riscv64-generic-fw_dynamic.bin",
+    bios_package="opensbi",
 )

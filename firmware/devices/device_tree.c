@@ -5,6 +5,7 @@
  *
  * The root says that addresses and sizes below it have two words each, as all boards of
  * 64 bits do. */
+#include "devices.h"
 #include "hypervisor.h"
 
 #define MAGIC      0xd00dfeedu
@@ -14,7 +15,6 @@
 #define END_NODE   2u
 #define PROPERTY   3u
 #define END        9u
-#define MEMORY     1u /* nodes below the root's are at this depth */
 
 static uint32_t word(const uint32_t *at)
 {
