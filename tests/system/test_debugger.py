@@ -269,7 +269,7 @@ def test_a_refused_read_of_physical_memory_leaves_the_cpu_s_own_view(standing: D
     with pytest.raises(DebuggerError):
         standing._execute_physical("-data-read-memory-bytes nowhere 8")
     with pytest.raises(DebuggerError, match="Unable to read memory"):
-        standing.execute("-data-read-memory-bytes 0x7fffffff0000 8")
+        standing.execute(f"-data-read-memory-bytes {1 << 46} 8")
 
 
 # Restoring
