@@ -44,6 +44,9 @@ EXPLANATION = 2.0
 PIPE_READ = 1 << 16
 """Bytes read at once: what a Linux pipe holds (pipe(7))."""
 
+DRAINED = 1 << 20
+"""Bytes after which a drain has what was there: more than any wire holds."""
+
 Ending = Callable[[str, Sequence[str]], HarnessError]
 """Makes the error for a wait that has become pointless, from `awaited` and `seen`."""
 
@@ -195,6 +198,22 @@ class Channel:
         return future.result()
 
 
+class Waiting:
+    """What has a channel, and lets its users wait there."""
+
+    channel: Channel
+
+    def await_fact(
+        self,
+        fact: Callable[[], T | None],
+        awaited: str,
+        timeout: Timeout = None,
+        every: float | None = None,
+    ) -> T:
+        """Wait for a fact that the running firmware brings about; see `Channel.await_fact`."""
+        return self.channel.await_fact(fact, awaited, timeout, every=every)
+
+
 _channels: WeakSet[Channel] = WeakSet()
 
 
@@ -243,12 +262,12 @@ class Intake:
 
         return on_loop(begin)
 
-    def _read(self) -> bool:
-        """Read once; False when there was nothing to read."""
+    def _read(self) -> int:
+        """Read once; how many bytes there were."""
         try:
             data = os.read(self._fd, PIPE_READ)
         except BlockingIOError:
-            return False
+            return 0
         except OSError as error:
             if error.errno != errno.EIO:  # a terminal whose other end hung up
                 raise
@@ -258,12 +277,13 @@ class Intake:
         else:
             self.close()
             self._closed()
-        return bool(data)
+        return len(data)
 
     def drain(self) -> None:
-        """Take all that is there now."""
-        while self._open and self._read():
-            pass
+        """Take all that is there now; not all that comes meanwhile, which may never end."""
+        taken = 0
+        while self._open and taken < DRAINED and (count := self._read()):
+            taken += count
 
     def close(self) -> None:
         """Stop reading. Closing twice is harmless."""

@@ -3,8 +3,8 @@
 The kernel kills it when the thread that spawned it ends (PR_SET_PDEATHSIG, also
 after a SIGKILL of this process), and that thread is the loop's. Its exit is an
 event on a pidfd, its standard error is always drained. What it has started itself,
-as a wrapper script does, is ended with it when it ends or is closed, by its process
-group; only a SIGKILL of this process does not reach that (`exec` in the script helps).
+as a wrapper script does, is ended with it by its process group. The kernel does not
+kill that when this process ends: a script has a watcher in its group which does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ STDERR_KEPT = 1 << 16
 
 GRACE = 2.0
 """Seconds, before scaling, for a child to follow a signal before the next, harder one."""
+
+_WATCHER = ("/bin/sh", "-c", "read line; kill -KILL 0")
+"""Ends its process group, itself included, when the other end of its input is closed."""
 
 # Looked up and converted here: after a fork there is only the call.
 _prctl = ctypes.CDLL(None).prctl
@@ -96,6 +100,8 @@ class Child:
             )
             opening.callback(_end, process)
             stderr.close()  # the child has its own
+            if _is_script(argv[0]):
+                _watch_over(process, opening)
             self._pidfd = opening.enter_context(FileIO(os.pidfd_open(process.pid)))
             self._words = Intake(words.fileno(), self._hear, lambda: None)
             asyncio.get_running_loop().add_reader(self._pidfd, self._reap, process)
@@ -169,6 +175,25 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
     """Signal all of its process group, which is its own until it is reaped."""
     with suppress(ProcessLookupError):  # all of them have ended
         os.killpg(process.pid, number)
+
+
+def _is_script(program: str) -> bool:
+    with suppress(OSError), open(shutil.which(program) or program, "rb") as file:
+        return file.read(2) == b"#!"
+    return False
+
+
+def _watch_over(process: subprocess.Popen[bytes], owner: ExitStack) -> None:
+    """Start a watcher in the process's group, whose input only this process holds open."""
+    with ExitStack() as opening:
+        source, _ = open_pipe(opening)
+        nowhere = subprocess.DEVNULL
+        watcher = subprocess.Popen(
+            _WATCHER, stdin=source, stdout=nowhere, stderr=nowhere, process_group=process.pid
+        )
+        source.close()
+        owner.callback(watcher.wait)
+        owner.push(opening.pop_all())  # closed first: that ends it, if nothing else has
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:

@@ -251,6 +251,7 @@ def inspect(
     walk GUEST ADDRESS   a guest-virtual address through both stages
     owner ADDRESS        who has the frame at a host-physical address
     map GUEST            what stage 2 maps; --stage 1: the guest's own tables
+    diff GUEST FILE      what has changed since `map GUEST --json` was written to FILE
     x GUEST:ADDRESS [N]  N 64-bit words at a guest-virtual address
     """
     from .report import looking

@@ -259,10 +259,15 @@ class Console:
         """Take back what was sent and not read: before a stopped machine is restored.
 
         What its serial port has read meanwhile is then replaced by the restored state.
-        Recalled afterwards, it could have been read into that.
+        Recalled afterwards, it could have been read into that. Raises ChannelClosed.
         """
+        self._require_open("what was sent and not read")
         while self.source.read(PIPE_READ):
             pass
+
+    def _require_open(self, awaited: str) -> None:
+        if self._feed.closed:
+            raise ChannelClosed("the console is closed", awaited, self.lines)
 
     def begin_epoch(self) -> None:
         """Forget all that was heard: after a stopped machine was restored."""
@@ -304,8 +309,7 @@ class Console:
         if len(data) > PIPE_BUF:
             raise ValueError(f"{len(data)} bytes are more than a pipe takes whole ({PIPE_BUF})")
         room = "room in the console input, which the machine does not read"
-        if self._feed.closed:
-            raise ChannelClosed("the console is closed", room, self.lines)
+        self._require_open(room)
         self._channel.await_fact(
             partial(self._write, bytearray(data)), room, timeout, every=ROOM_CHECK
         )

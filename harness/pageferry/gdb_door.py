@@ -84,7 +84,8 @@ class GdbDoor:
         for (offset, size), value in zip(self._fields, values, strict=True):
             slot[offset : offset + size] = value.to_bytes(size, "little")
         condition = f"door == {self._number} && request->sequence == {sequence}"
-        stop = gdb.write_and_run_to(self._address, bytes(slot), ANSWERED, condition, deadline)
+        first = f"*{ANSWERED}"  # its first instruction, where every argument still is
+        stop = gdb.write_and_run_to(self._address, bytes(slot), first, condition, deadline)
         found = gdb.evaluate("*request") if stop.frame.function == ANSWERED else ""
         if not found.startswith(f"{{sequence = {sequence}, "):
             raise DebuggerError(f"before request {sequence} was answered: {stop}")

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from .arch import Arch
-from .channel import Channel, Deadline, Timeout, on_loop
+from .channel import Channel, Deadline, Timeout, Waiting, on_loop
 from .child import GRACE, Child
 from .console import Console
 from .debugger import Debugger, Stub
@@ -37,8 +37,6 @@ from .memory import RamFile
 from .monitor import Event, Monitor, MonitorMemory
 from .snapshot import Snapshots
 
-T = TypeVar("T")
-
 MIB = 1 << 20
 
 RAM = 32 * MIB
@@ -48,7 +46,7 @@ ICOUNT = ("-icount", "shift=0,sleep=off")
 """Virtual time goes by instructions, one a nanosecond, and not on while all CPUs sleep."""
 
 
-class Machine:
+class Machine(Waiting):
     """QEMU with a kernel, from `with` to the end of its block.
 
     arch        what machine and CPU to emulate
@@ -70,7 +68,6 @@ class Machine:
     FirmwarePanic or MachineReset, memory and monitor remain.
     """
 
-    channel: Channel
     image: Image
     memory: RamFile
     console: Console
@@ -120,8 +117,7 @@ class Machine:
             self.monitor.connect()
             self._owned.callback(self._quit)
             if self._manifests is not None:
-                self.listen_for_debugger()
-                self._owned.enter_context(announced(self._manifest(), self._manifests))
+                self.announce(self._manifests)
             return self
         except OSError as error:
             self.close()
@@ -179,11 +175,8 @@ class Machine:
         backend = f"memory-backend-file,id=ram,size={self.ram},mem-path=/proc/self/fd/{ram}"
         icount = ICOUNT if self.icount else ()
         return [
-            *("-S", "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg"),
-            *self.arch.machine_args,
-            *("-smp", f"{self.cpus},sockets=1,cores={self.cpus},threads=1", *icount),
-            *("-m", f"{self.ram}B", "-object", f"{backend},share=on"),
-            *("-machine", "memory-backend=ram"),
+            *emulation(self.arch, self.cpus, self.ram)[1:],
+            *("-object", f"{backend},share=on", *icount),
             *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
             *("-chardev", f"socket,id=monitor,fd={self.monitor.far_end.fileno()}"),
             *("-mon", "chardev=monitor,mode=control"),
@@ -193,6 +186,14 @@ class Machine:
             *("-kernel", str(self.kernel)),
             *self._extra_args,
         ]
+
+    def announce(self, folder: Path) -> None:
+        """Let tools find it by a manifest in `folder`, and gdb connect, until it is closed.
+
+        Raises OSError when the manifest cannot be written.
+        """
+        self.listen_for_debugger()
+        self._owned.enter_context(announced(self._manifest(), folder))
 
     def _manifest(self) -> Manifest:
         return Manifest(
@@ -256,20 +257,15 @@ class Machine:
         return Path(f"/proc/{self.pid}/fd/{self._snapshots.file}")
 
     @property
+    def runs(self) -> bool:
+        """Whether the CPUs run, as QEMU says."""
+        return self.monitor.member("query-status", "running", bool)
+
+    @property
     def qemu_version(self) -> str:
         """QEMU's version, "7.2.22"."""
-        version = self.monitor.execute("query-version")["qemu"]
-        return "{major}.{minor}.{micro}".format(**version)
-
-    def await_fact(
-        self,
-        fact: Callable[[], T | None],
-        awaited: str,
-        timeout: Timeout = None,
-        every: float | None = None,
-    ) -> T:
-        """Wait for a fact that the running firmware brings about; see `Channel.await_fact`."""
-        return self.channel.await_fact(fact, awaited, timeout, every=every)
+        version = self.monitor.member("query-version", "qemu", dict)
+        return ".".join(str(version.get(part)) for part in ("major", "minor", "micro"))
 
     def stop(self) -> None:
         """Stop all CPUs."""
@@ -295,8 +291,9 @@ class Machine:
         """
         if self._debugged is None:
             connection = self.listen_for_debugger()
-            runs = self.monitor.execute("query-status")["running"]
+            runs = self.runs
             self.monitor.execute("stop")  # connecting does it too, and tells in a wrong moment
+            self._owned.callback(self.release_debugger)
             self._debugger = Debugger(
                 self.channel,
                 self._kernel_file,
@@ -304,7 +301,6 @@ class Machine:
                 base=self.arch.ram_base,
                 size=self.ram,
             )
-            self._owned.callback(self._debugger.kill)
             if runs:
                 self._debugger.cont()
         assert self._debugger is not None
@@ -371,6 +367,17 @@ class Machine:
         if debugger is not None:
             debugger.forget()
         self.cont()
+
+
+def emulation(arch: Arch, cpus: int, ram: int) -> tuple[str, ...]:
+    """QEMU with the machine alone, stopped: no wires, no kernel, and RAM from the object "ram"."""
+    return (
+        arch.qemu,
+        *("-S", "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg"),
+        *arch.machine_args,
+        *("-smp", f"{cpus},sockets=1,cores={cpus},threads=1"),
+        *("-m", f"{ram}B", "-machine", "memory-backend=ram"),
+    )
 
 
 def _memfd(name: str) -> FileIO:

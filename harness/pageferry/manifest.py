@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,17 +71,26 @@ def start_time(pid: int) -> int | None:
 
 @contextmanager
 def announced(manifest: Manifest, folder: Path) -> Iterator[Path]:
-    """Keep a manifest in `folder`; its path. OSError if it cannot be written."""
+    """Keep a manifest in `folder`; its path. OSError if it cannot be written.
+
+    Those that are there of machines that have ended are removed first. In the end it is
+    removed too, and of the folders that had to be made those that are empty.
+    """
+    running(folder)
     home = folder / manifest.id
-    home.mkdir(parents=True, exist_ok=True)
+    made = [it for it in (folder, *folder.parents) if not it.exists()]
     path = home / _NAME
     half = home / f"{_NAME}.new"
     try:
+        home.mkdir(parents=True, exist_ok=True)
         half.write_text(json.dumps(asdict(manifest), indent=2) + "\n")
         half.rename(path)  # whoever looks finds all of it or nothing
         yield path
     finally:
         shutil.rmtree(home, ignore_errors=True)
+        with suppress(OSError):  # another machine's manifest is there
+            for it in made:
+                it.rmdir()
 
 
 def running(folder: Path = FOLDER) -> list[Manifest]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from qemu.qmp import (
     ConnectError,
@@ -36,10 +36,12 @@ EVENTS_KEPT = 200
 Event = Mapping[str, Any]
 """A QMP event as QEMU sends it: "event" is its name, "data" what it says."""
 
-_MEMBERS = {
-    "JOB_STATUS_CHANGE": ("id", "status"),
-    "RESET": ("guest", "reason"),
-    "SHUTDOWN": ("guest", "reason"),
+T = TypeVar("T")
+
+_MEMBERS: dict[str, dict[str, type]] = {
+    "JOB_STATUS_CHANGE": {"id": str, "status": str},
+    "RESET": {"guest": bool, "reason": str},
+    "SHUTDOWN": {"guest": bool, "reason": str},
 }
 """What the data of an event has, of what is read here (QEMU's qapi/job.json, run-state.json)."""
 
@@ -100,8 +102,10 @@ class Monitor:
     def _hear(self, event: Message) -> bool:
         """The client's filter of events: none is kept there, where nothing is bounded."""
         data = event.get("data", {})
-        needed = _MEMBERS.get(str(event["event"]), ())
-        if not isinstance(data, dict) or not data.keys() >= set(needed):
+        needed = _MEMBERS.get(str(event["event"]), {})
+        if not isinstance(data, dict) or not all(
+            isinstance(data.get(name), kind) for name, kind in needed.items()
+        ):
             self._channel.finish(partial(ProtocolError, f"the monitor sent no event: {event!r}"))
             return False
         with self._channel.changing():
@@ -153,7 +157,14 @@ class Monitor:
 
     def human(self, command: str, timeout: Timeout = None) -> str:
         """Execute a line of the human monitor and return what it prints, errors included."""
-        return str(self.execute("human-monitor-command", {"command-line": command}, timeout))
+        execute = "human-monitor-command"
+        answer = self.execute(execute, {"command-line": command}, timeout)
+        return _of_kind(answer, str, f"{execute} {command}")
+
+    def member(self, query: str, name: str, kind: type[T], timeout: Timeout = None) -> T:
+        """A member of the answer to a query. ProtocolError if there is none of that kind."""
+        answer = _of_kind(self.execute(query, None, timeout), dict, query)
+        return _of_kind(answer.get(name), kind, f"{query}, {name!r},")
 
     def run_job(
         self, command: str, arguments: Mapping[str, object], timeout: Timeout = None
@@ -171,10 +182,11 @@ class Monitor:
             deadline,
             needs=Needs.PROCESS,
         )
-        jobs = self.execute("query-jobs", None, deadline)
+        jobs = _of_kind(self.execute("query-jobs", None, deadline), list, "query-jobs")
         self.execute("job-dismiss", {"id": name}, deadline)
         del self._jobs[name]
-        error = next((job.get("error") for job in jobs if job["id"] == name), None)
+        ours = (job for job in jobs if _of_kind(job, dict, "query-jobs").get("id") == name)
+        error = next((job.get("error") for job in ours), None)
         if error is not None:
             raise MonitorError(f"{command} {dict(arguments)}: {error}")
 
@@ -201,6 +213,13 @@ class Monitor:
                 await asyncio.wait([self._shaking_hands])
                 self._shaking_hands.exception()
             await self._disconnect()
+
+
+def _of_kind(answer: object, kind: type[T], what: str) -> T:
+    """What QMP may be odd in, and its users are not."""
+    if not isinstance(answer, kind):
+        raise ProtocolError(f"the monitor's answer to {what} is no {kind.__name__}: {answer!r}")
+    return answer
 
 
 class MonitorMemory:
@@ -244,6 +263,8 @@ class MonitorMemory:
 
     def _ranges(self) -> list[tuple[int, int]]:
         """First and last addresses, sorted, of the memory the CPUs see."""
-        views = self._monitor.human("info mtree -f").split("FlatView #")
-        (view,) = [view for view in views if ' AS "memory"' in view]
+        said = self._monitor.human("info mtree -f")
+        view = next((it for it in said.split("FlatView #") if ' AS "memory"' in it), None)
+        if view is None:
+            raise ProtocolError(f"the monitor shows no memory of the CPUs: {said!r}")
         return sorted((int(first, 16), int(last, 16)) for first, last in _RAM_RANGE.findall(view))

@@ -12,7 +12,7 @@ and the next test that asks gets a fresh one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from typing import Any, cast
 from . import arch as architectures
 from .errors import GuestReport, HarnessError, TargetLacks
 from .machine import Machine
+from .manifest import FOLDER
 from .settings import Settings, firmware_folder
 from .target import RESET, Remote
 from .testbed import Testbed
@@ -77,7 +78,8 @@ class Slot:
 class Pool:
     """The machines of one process. To be closed by its owner.
 
-    root  the folder below which our firmware is, if the settings do not say where
+    root  the folder below which tools find its machines, and our firmware is, if the
+          settings do not say where
     """
 
     def __init__(self, settings: Settings, root: Path) -> None:
@@ -151,15 +153,26 @@ class Pool:
         return slot or self._start(kind)
 
     def _start(self, kind: Kind) -> Slot:
-        with ExitStack() as owned:
-            machine = self._make(kind)
-            slot = Slot(kind, owned.enter_context(machine), owned.pop_all())
+        slot = Slot(kind, self._make(kind), ExitStack())
         slot.broken = True  # until it has booted; whoever explains a failure finds it here
-        self._slots[kind] = slot
+        slot.owned.callback(slot.machine.close)
+        self._slots[kind] = slot  # Ctrl-C finds nothing that is not to be closed
+        try:
+            slot.machine.__enter__()
+        except BaseException:
+            self._discard(slot)
+            raise
         self._announce(slot)
+        self._show(slot)
         slot.boot()
         slot.broken = False
         return slot
+
+    def _show(self, slot: Slot) -> None:
+        """Let tools find it. Where nothing can be written no test fails for that."""
+        if slot.kind.target == "qemu":
+            with suppress(OSError):
+                slot.machine.announce(self._root / FOLDER)
 
     def _make(self, kind: Kind) -> Machine:
         settings, arch = self.settings, architectures.get(kind.arch)

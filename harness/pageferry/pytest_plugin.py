@@ -133,6 +133,9 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--pageferry-{flag} needs this terminal: not with -n")
     if bench.settings.target == "remote" and config.getoption("numprocesses", None):
         raise pytest.UsageError("a remote target is one machine: not with -n")
+    if bench.settings.target == "remote" and config.getoption("pageferry_keep"):
+        why = "which the next test takes; --pageferry-gdb stops where one has failed"
+        raise pytest.UsageError(f"--pageferry-keep: a remote target is one machine, {why}")
     scale = bench.settings.timeout_scale
     if scale is not None:
         _set_for_this_run(config, "PAGEFERRY_TIMEOUT_SCALE", f"{scale:g}")

@@ -15,15 +15,15 @@ from __future__ import annotations
 import os
 import termios
 import tty
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Self, TypeVar
 
 from .address import HPA
 from .arch import Arch
-from .channel import Channel, Deadline, Timeout
+from .channel import Channel, Deadline, Timeout, Waiting, on_loop
 from .console import Console
 from .debugger import Debugger
 from .errors import ChannelClosed, ImageError, TargetLacks
@@ -42,7 +42,7 @@ RESET = "monitor system_reset"
 _LACKING = {
     **dict.fromkeys(("monitor", "monitor_memory", "qemu_version"), "monitor"),
     **dict.fromkeys(("snapshot", "drop_snapshot", "restore", "snapshot_file"), "snapshot"),
-    **dict.fromkeys(("pid", "command"), "process"),
+    **dict.fromkeys(("pid", "command", "announce"), "process"),
 }
 """What a `Machine` has besides, and the name of the capability that it needs."""
 
@@ -63,16 +63,24 @@ class PausingMemory:
 
     def _paused(self, access: Callable[[PhysicalMemory], T]) -> T:
         debugger = self._connect()
-        if not debugger.running:
+        with standing(debugger):
             return access(debugger.memory)
-        debugger.interrupt()
-        try:
-            return access(debugger.memory)
-        finally:
-            debugger.cont()
 
 
-class Remote:
+@contextmanager
+def standing(debugger: Debugger) -> Iterator[None]:
+    """Have the machine stand still meanwhile, if it runs."""
+    if not debugger.running:
+        yield
+        return
+    debugger.interrupt()
+    try:
+        yield
+    finally:
+        debugger.cont()
+
+
+class Remote(Waiting):
     """A machine reached only by a serial line and a gdb server, as `Machine` is used.
 
     arch    what it is
@@ -108,24 +116,31 @@ class Remote:
         self._reset = reset
         self._baud = baud
         self._owned = ExitStack()
+        self._debugger: Debugger | None = None
 
     def __enter__(self) -> Self:
         self.image = Image.load(self.kernel)
         if self.image.machine != self.arch.name:
             raise ImageError(f"{self.kernel} is for {self.image.machine}, not {self.arch.name}")
-        with ExitStack() as owned:
-            self.channel = Channel()
-            line = owned.enter_context(open_serial(self._serial, self._baud))
-            self.console = Console(self.channel, None, line)
-            owned.callback(self.console.close)
-            self.console.again = Deadline.after(AGAIN).seconds
+        try:
+            on_loop(self._open)  # where no Ctrl-C comes half-way
+            self._owned.callback(self._leave)
             self._debugger = self._connect()
-            owned.callback(lambda: self._debugger.close())
             self.memory = PausingMemory(self.debugger)
             self.cpus = len(self._debugger.cpus)
             self._start_again(Deadline.after(None))
-            self._owned = owned.pop_all()
-        return self
+            return self
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        """On the loop thread: the line."""
+        self.channel = Channel()
+        line = self._owned.enter_context(open_serial(self._serial, self._baud))
+        self.console = Console(self.channel, None, line)
+        self._owned.callback(self.console.close)
+        self.console.again = Deadline.after(AGAIN).seconds
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -134,24 +149,27 @@ class Remote:
         """Let it run and leave it. Closing twice is harmless."""
         self._owned.close()
 
+    def _leave(self) -> None:
+        if self._debugger is not None:
+            self._debugger.close()
+
     def __getattr__(self, name: str) -> object:
         if name in _LACKING:
             raise TargetLacks(_LACKING[name])
         raise AttributeError(f"a remote machine has no {name}")
 
-    def await_fact(
-        self,
-        fact: Callable[[], T | None],
-        awaited: str,
-        timeout: Timeout = None,
-        every: float | None = None,
-    ) -> T:
-        """Wait for a fact that the running firmware brings about; see `Channel.await_fact`."""
-        return self.channel.await_fact(fact, awaited, timeout, every=every)
+    @property
+    def runs(self) -> bool:
+        """Whether the CPUs run, as far as gdb knows."""
+        return self.debugger().running
 
     def stop(self) -> None:
         """Stop all CPUs."""
         self.debugger().interrupt()
+
+    def standing(self) -> AbstractContextManager[None]:
+        """Stand still meanwhile: for much that is read, which else stops it each time."""
+        return standing(self.debugger())
 
     def cont(self) -> None:
         """Let all CPUs run."""
@@ -159,10 +177,19 @@ class Remote:
 
     def debugger(self) -> Debugger:
         """gdb, connected to this machine as long as it is open; again, if it was closed."""
-        if self._debugger.closed:
+        if self._debugger is None or self._debugger.closed:
             self._debugger = self._connect()
             self._debugger.cont()
         return self._debugger
+
+    def release_debugger(self) -> None:
+        """End gdb for another one to come, as its server serves one; the machine stays as it is."""
+        if self._debugger is not None:
+            self._debugger.kill()
+
+    def listen_for_debugger(self) -> str:
+        """What gdb's `target remote` takes."""
+        return self._gdb
 
     def _connect(self) -> Debugger:
         base = self.arch.ram_base

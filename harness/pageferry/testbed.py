@@ -11,7 +11,7 @@ itself, from its own code on its own CPU, or gdb, which puts it into memory.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -213,7 +213,8 @@ class Testbed:
 
     def observed(self) -> dict[int, dict[GPA, tuple[HPA, Rights]]]:
         """Per VM, what its stage 2 maps now, page by page."""
-        return {guest.vm: guest.pages() for guest in self.guests}
+        with self._looking():
+            return {guest.vm: guest.pages() for guest in self.guests}
 
     def model(self) -> holdings.State:
         """The ownership model of the machine as it is now, taken as its beginning.
@@ -243,11 +244,12 @@ class Testbed:
     def _tables(self) -> dict[HPA, int]:
         """The frames that stage-2 tables lie in now, and whose they are."""
         memory, arch = self.machine.memory, self.machine.arch
-        return {
-            frame: guest.vm
-            for guest in self.guests
-            for frame in table_frames(memory, arch.stage2, guest.stage2_root)
-        }
+        with self._looking():
+            return {
+                frame: guest.vm
+                for guest in self.guests
+                for frame in table_frames(memory, arch.stage2, guest.stage2_root)
+            }
 
     def agents_pages(self) -> list[tuple[int, GPA]]:
         """(vm, page) of what the agents need for themselves: see `Census.changes`."""
@@ -256,4 +258,9 @@ class Testbed:
 
     def census(self) -> census.Census:
         """All that a refused operation must leave as it was."""
-        return census.take(self.machine, self.firmware, self.guests)
+        with self._looking():
+            return census.take(self.machine, self.firmware, self.guests)
+
+    def _looking(self) -> AbstractContextManager[None]:
+        """For much that is read: a remote machine is stopped once for it."""
+        return self._remote.standing() if self._remote else nullcontext()

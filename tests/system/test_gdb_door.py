@@ -178,6 +178,6 @@ def test_it_works_in_a_machine_that_nobody_has_spoken_to(arch: str) -> None:
     kernel = firmware_directory(arch) / "hypervisor.elf"
     with Machine(architectures.get(arch), kernel) as machine:
         gdb = machine.debugger()
-        gdb.run_to("requests_poll")
+        gdb.run_to("*requests_poll")
         answer = GdbDoor(machine).request(Operation.REMAP, 1, [0, 2, 0])
         assert answer.status is Status.OUT_OF_RANGE

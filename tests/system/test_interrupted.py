@@ -2,37 +2,27 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
-from tests.system import tiny
 
 import pageferry
 from pageferry import Machine, Testbed
 from pageferry import arch as architectures
+from pageferry import pool as pool_module
 from pageferry.errors import ChannelClosed, MonitorError
+from pageferry.pool import Pool
+from pageferry.settings import Settings
 
 LONG = 60.0
 SOURCES = str(Path(pageferry.__file__).parent)
 Moment = tuple[str, int, str]
 """File, line and kind of a trace event: a line begins, or a function returns."""
-
-
-@pytest.fixture(scope="module")
-def parrot(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build(arch, "parrot", tmp_path_factory.mktemp("firmware"))
-
-
-@pytest.fixture
-def machine(arch: str, parrot: Path) -> Iterator[Machine]:
-    with Machine(architectures.get(arch), parrot) as machine:
-        machine.cont()
-        machine.console.await_log(f"pageferry {arch} ready")
-        yield machine
 
 
 def left() -> tuple[list[str], list[str]]:
@@ -44,19 +34,20 @@ def left() -> tuple[list[str], list[str]]:
 
 
 class Trace:
-    """Notes the moments that this thread comes through in our own code.
+    """Notes the moments that this thread comes through in these files of our own.
 
     With `at`, KeyboardInterrupt is raised at that one. Not when `__enter__` has returned:
     from there to its block the interpreter handles no signal.
     """
 
-    def __init__(self, at: Moment | None = None) -> None:
+    def __init__(self, at: Moment | None = None, files: str = SOURCES) -> None:
         self.at = at
+        self.files = files
         self.moments: dict[Moment, None] = {}
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
         code = frame.f_code
-        if not code.co_filename.startswith(SOURCES):
+        if not code.co_filename.startswith(self.files):
             return None
         if event == "line" or (event == "return" and code.co_name != "__enter__"):
             moment = (code.co_filename, frame.f_lineno, event)
@@ -66,14 +57,18 @@ class Trace:
                 raise KeyboardInterrupt
         return self
 
-    def enter(self, machine: Machine) -> None:
-        """Enter the machine under this trace, and close it if that worked."""
+    def during(self, work: Callable[[], object]) -> None:
+        """Do it under this trace."""
         before = sys.gettrace()
         sys.settrace(self)
         try:
-            machine.__enter__()
+            work()
         finally:
             sys.settrace(before)
+
+    def enter(self, machine: Machine) -> None:
+        """Enter the machine under this trace, and close it if that worked."""
+        self.during(machine.__enter__)
         machine.close()
 
 
@@ -92,6 +87,28 @@ def test_ctrl_c_at_any_moment_of_a_start_leaves_nothing(
             leaks.append(moment)
             before = left()
     assert len(seen.moments) > 50
+    assert leaks == []
+
+
+def test_ctrl_c_at_any_moment_of_a_check_out_leaves_nothing_once_the_pool_is_closed(
+    machine: Machine, pageferry_settings: Settings, parrot: Path, tmp_path: Path
+) -> None:
+    def check_out(trace: Trace) -> None:
+        with closing(Pool(settings, tmp_path)) as pool, suppress(KeyboardInterrupt):
+            pool.begin("a test", {})
+            trace.during(lambda: pool.check_out_machine(parrot))
+
+    settings = replace(pageferry_settings, target="qemu")
+    seen = Trace(files=pool_module.__file__)
+    check_out(seen)
+    before = left()
+    leaks = []
+    for moment in seen.moments:
+        check_out(Trace(moment, pool_module.__file__))
+        if left() != before:
+            leaks.append(moment)
+            before = left()
+    assert len(seen.moments) > 20
     assert leaks == []
 
 

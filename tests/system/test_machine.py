@@ -1,10 +1,8 @@
 """A machine by itself: restored, its memory read in two ways, its wires."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.system import tiny
 
 from pageferry import Machine
 from pageferry import arch as architectures
@@ -23,19 +21,6 @@ LONG = 60.0
 def free(machine: Machine) -> HPA:
     """An address that the parrot does not use."""
     return HPA(machine.arch.ram_base + machine.ram // 4 * 3)
-
-
-@pytest.fixture(scope="module")
-def parrot(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build(arch, "parrot", tmp_path_factory.mktemp("firmware"))
-
-
-@pytest.fixture
-def machine(arch: str, parrot: Path) -> Iterator[Machine]:
-    with Machine(architectures.get(arch), parrot) as machine:
-        machine.cont()
-        machine.console.await_log(f"pageferry {arch} ready")
-        yield machine
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ def test_packets_read_the_same_physical_memory(bed: Testbed) -> None:
     frame = guest.stage2(guest.page(0)).output
     assert frame is not None
     guest.fill(guest.page(0), 1)
+    machine.release_debugger()
     machine.stop()
     with physical_memory(machine.listen_for_debugger()) as packets:
         read = packets.read(frame, PAGE_SIZE)

@@ -15,10 +15,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from tests.system import failing
+from tests.system.failing import FIVE_LINES, only_folder
 from tests.unit.noisy import Line
 
 from pageferry import GuestFault, HarnessError, Testbed
 from pageferry import arch as architectures
+from pageferry.cli import main as command_line
 from pageferry.errors import ChannelClosed
 from pageferry.machine import RAM
 from pageferry.observe import Observers
@@ -158,6 +162,83 @@ def test_a_file_is_no_serial_line(arch: str, board: tuple[str, str], tmp_path: P
         Remote(architectures.get(arch), kernel, serial=file, gdb=board[1]),
     ):
         pass
+
+
+# A test that fails on it
+
+NO_DUMP = "from pageferry.report import evidence\n\nevidence.DUMP = 0"
+
+
+@pytest.fixture
+def options(board: tuple[str, str]) -> tuple[str, ...]:
+    """The command line of a run on the board, for which the machine may be a busy one."""
+    serial, gdb = board
+    where = "--pageferry-target=remote", f"--serial={serial}", f"--gdb={gdb}"
+    return (*where, "--pageferry-cpus=3", "--pageferry-timeout-scale=6")
+
+
+@pytest.fixture
+def bench(options: object, pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
+    """Tests for the board, which was started where its firmware is found."""
+    pytester.makepyfile(f"{FIVE_LINES}\n    def test_next(guests): guests[0].ping()")
+    return failing.bench(pytester, arch)
+
+
+def test_the_evidence_of_a_remote_machine_has_its_memory(
+    bench: pytest.Pytester, options: tuple[str, ...], arch: str
+) -> None:
+    bench.runpytest_subprocess(*options).assert_outcomes(failed=1, passed=1)
+    folder = only_folder(bench)
+    assert {path.name for path in folder.iterdir()} == {
+        *("failure.txt", "console.log", "mi.log", "timeline.log", "requests.txt"),
+        *("registers.txt", "guest1.txt", "guest1.json", "guest2.txt", "guest2.json"),
+        *("frames.txt", "frames.json", "hypervisor.elf", "agent.elf", "ram.bin", "reproduce.sh"),
+    }
+    assert "target lacks  monitor, snapshot" in (folder / "failure.txt").read_text()
+    ram = ["--arch", arch, "--ram", str(folder / "ram.bin")]
+    kernel = ["--kernel", str(folder / "hypervisor.elf")]
+    said = CliRunner().invoke(command_line, ["inspect", *ram, *kernel, "map", "g2"])
+    assert "0x30000000 " in said.output
+    shown = subprocess.run(
+        [folder / "reproduce.sh", "-batch", "-ex", "hv map g2"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.output in shown.stdout
+
+
+def test_what_does_not_come_through_gdb_in_time_is_told(
+    bench: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    bench.makeconftest(NO_DUMP)
+    bench.runpytest_subprocess(*options).assert_outcomes(failed=1, passed=1, warnings=1)
+    folder = only_folder(bench)
+    told = (folder / "failure.txt").read_text()
+    assert re.search(r"ram.bin: only 0 of \d+ KiB came through gdb in 0 s", told)
+    assert not (folder / "reproduce.sh").exists()
+
+
+def test_gdb_has_the_terminal_where_a_test_has_failed(
+    bench: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    bench.makeconftest(NO_DUMP)
+    child = bench.spawn_pytest(" ".join(("--pageferry-gdb", *options)), expect_timeout=60)
+    child.expect("GuestFault: .*has failed; .quit. goes on")
+    child.expect(r"\(gdb\) ")
+    child.sendline("hv map g2")
+    child.expect("0x30000000 ")
+    child.sendline("quit")
+    child.expect("1 failed, 1 passed")
+    child.wait()
+
+
+def test_that_a_remote_machine_cannot_be_kept_is_said_before_anything_runs(
+    bench: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    result = bench.runpytest_subprocess("--pageferry-keep", *options)
+    assert result.ret is pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--pageferry-keep: a remote target is one machine, which the*"])
 
 
 def test_on_a_bad_line_every_operation_is_done_once(arch: str, board: tuple[str, str]) -> None:

@@ -48,6 +48,8 @@ def test_the_script_brings_up_the_machine_as_it_was(bench: pytest.Pytester, arch
     assert r"2 '\002'" in said
     assert "firmware/" in said
     assert left_behind(folder) == []
+    before, told = "pipe hv map g2 --json | cat >before", "hv diff g2 before"
+    assert "no page differs\n" in reproduced(folder, before, told)
 
 
 def test_without_its_snapshot_the_script_shows_ram(bench: pytest.Pytester, arch: str) -> None:

@@ -13,6 +13,8 @@ from io import FileIO
 import pytest
 
 from pageferry.channel import (
+    DRAINED,
+    PIPE_READ,
     SCALE_VARIABLE,
     Channel,
     Intake,
@@ -274,6 +276,23 @@ def test_a_drain_takes_what_is_there_before_it_returns(
         return bytes(reader.taken)
 
     assert on_loop(write_and_drain) == b"here"
+
+
+def test_a_drain_ends_though_the_writer_does_not(
+    reader: Reader, pipe: tuple[FileIO, FileIO]
+) -> None:
+    def write_on(data: bytes) -> None:
+        reader.taken += data
+        if len(reader.taken) < 4 * DRAINED:
+            pipe[1].write(data)
+
+    def write_and_drain() -> int:
+        pipe[1].write(bytes(PIPE_READ))
+        reader.intake.drain()
+        return len(reader.taken)
+
+    reader.intake._take = write_on
+    assert on_loop(write_and_drain) == DRAINED
 
 
 def test_a_closed_intake_reads_no_more(reader: Reader, pipe: tuple[FileIO, FileIO]) -> None:

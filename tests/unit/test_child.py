@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 import pytest
@@ -144,7 +144,7 @@ WRAPPER = (
 """A program that starts another, which has its standard output too."""
 
 
-def await_no_writer(pipe: FileIO) -> bool:
+def await_no_writer(pipe: FileIO | BufferedReader) -> bool:
     """Whether nobody has the pipe's other end any more."""
     poll = select.poll()
     poll.register(pipe, select.POLLHUP)
@@ -193,6 +193,15 @@ def test_one_whose_start_is_interrupted_is_ended(
     assert descriptors() == before
 
 
+def test_nothing_is_open_once_a_script_has_ended(children: Children, tmp_path: Path) -> None:
+    before = descriptors()
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nexit 3\n")
+    script.chmod(0o700)
+    assert children.start(program=str(script)).wait(LONG) == 3
+    assert descriptors() == before
+
+
 PARENT = """
 import os, sys
 from contextlib import ExitStack
@@ -201,12 +210,29 @@ from pageferry.child import Child
 
 child = Child(
     Channel(),
-    [sys.executable, "-S", "-c", "import signal; signal.pause()"],
+    sys.argv[1:] or [sys.executable, "-S", "-c", "import signal; signal.pause()"],
     stdin=0, stdout=2, fds=(), exited=lambda *_: None,
 )
 print(child.pid, flush=True)
 sys.stdin.read()
 """
+
+
+def test_what_a_script_has_started_dies_with_its_parent_too(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"#!{sys.executable} -S\n" + "\n".join((*WRAPPER, "sys.stdin.read()")))
+    script.chmod(0o700)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    with parent:
+        assert isinstance(parent.stderr, BufferedReader)
+        assert parent.stderr.readline() == b"started\n"
+        parent.kill()
+        assert await_no_writer(parent.stderr)
 
 
 def test_it_dies_with_its_parent_even_when_that_is_killed() -> None:

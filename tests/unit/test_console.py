@@ -15,7 +15,7 @@ import pytest
 from pageferry.abi import Status
 from pageferry.channel import PIPE_READ, SCALE_VARIABLE, Channel, Needs, on_loop
 from pageferry.console import LINES_KEPT, SEARCH_WINDOW, STREAM_KEPT, Console
-from pageferry.errors import FirmwarePanic, ProtocolError, QemuDied, WaitTimeout
+from pageferry.errors import ChannelClosed, FirmwarePanic, ProtocolError, QemuDied, WaitTimeout
 from pageferry.wire.console import LONGEST_REQUEST, Reply, require_request
 
 SOON = 0.05
@@ -386,15 +386,15 @@ def test_a_closed_console_still_shows_its_lines() -> None:
     machine.writes("one\n")
     machine.console.close()
     assert machine.console.lines == ("one",)
+    with pytest.raises(ChannelClosed, match="the console is closed"):
+        machine.console.recall()
 
 
 def test_a_machine_that_hangs_up_ends_a_wait_though_all_it_wrote_is_heard() -> None:
-    machine = Played()
+    machine, said = Played(), "the last words"
     console = machine.console
-    console.sink.write(b"the last words")
+    console.sink.write(said.encode())
     console.sink.close()
-    machine.channel.await_fact(
-        lambda: console.lines or None, "the last words", LONG, needs=Needs.NOTHING
-    )
+    machine.channel.await_fact(lambda: console.lines or None, said, LONG, needs=Needs.NOTHING)
     console.close()
     assert console.lines == ("the last words",)

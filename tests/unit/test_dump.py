@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pageferry.address import HPA
+from pageferry.channel import Deadline
 from pageferry.errors import MemoryUnreadable
 from pageferry.memory import FakeMemory
 from pageferry.report.dump import CHUNK, Allowance, copy_sparse, dump_memory
@@ -47,6 +48,13 @@ def test_an_allowance_is_used_up_by_all_dumps_together(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="larger than allowed: 0 left"):
         dump_memory(Ram(), HPA(MIB), 4 * CHUNK, tmp_path / "two", allowance)
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_what_is_not_there_in_time_is_not_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "ram.bin"
+    over = Deadline.exactly(0)
+    assert dump_memory(Ram(), HPA(MIB), 4 * CHUNK, path, Allowance(MIB), over) == 0
+    assert path.stat().st_size == 0
 
 
 def test_what_cannot_be_read_whole_leaves_no_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Questions about a system whose tables were written by hand and whose hypervisor is foreign."""
 
 import json
+from pathlib import Path
 
 import pytest
 from tests.unit.handmade import NX, OPEN, A, Handmade, P, U
@@ -217,6 +218,43 @@ def test_a_difference_names_the_page_and_both_sides(made: System) -> None:
     ]
 
 
+def test_a_map_that_was_written_down_is_compared_with_the_one_of_now(
+    made: System, tmp_path: Path
+) -> None:
+    file = tmp_path / "before"
+    file.write_text(inspect.run(made.system, ["map", "g1", "--json"]))
+    assert lines(made, f"diff g1 {file}") == ["no page differs"]
+    made.give(0, RAM + 0x3000, 0, 0)
+    made.give(0, RAM + 0x20000, FRAMES, P | U)
+    assert [line.split() for line in lines(made, f"diff g1 {file}")] == [
+        ["address", "led", "to", "leads", "to"],
+        ["0x60003000", "0x403000", "rwx", "-"],
+        ["0x60020000", "-", "0x400000", "r-x"],
+    ]
+    assert answer(made, f"diff g1 {file}") == [
+        {
+            "address": "0x60003000",
+            "before": {"output": "0x403000", "rights": "rwx"},
+            "after": None,
+        },
+        {
+            "address": "0x60020000",
+            "before": None,
+            "after": {"output": "0x400000", "rights": "r-x"},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "[5]", '{"address": 1}', '[{"address": "x", "output": "0x1"}]', "\xff"]
+)
+def test_a_file_without_a_map_is_named(made: System, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "before"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(HarnessError, match="before has no map, as `map g1 --json` writes it"):
+        inspect.run(made.system, ["diff", "g1", str(file)])
+
+
 # Command lines
 
 
@@ -230,6 +268,8 @@ def test_a_difference_names_the_page_and_both_sides(made: System) -> None:
         ("walk g1 here", "'here' is no number, as 4096 or 0x1000"),
         ("x 0x1000", "'0x1000' is no place in a guest, as g1:0x60000000"),
         ("map g1 --stage 3", "invalid choice: 3"),
+        ("diff g1", "the following arguments are required: file"),
+        ("diff g1 no-such-file", "no-such-file has no map, .*No such file"),
     ],
 )
 def test_a_command_that_is_none_is_explained(made: System, command: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,29 @@ def test_nothing_is_left_of_a_machine_that_ended(tmp_path: Path) -> None:
     with announced(mine(), tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_were_made_for_it_go_too(tmp_path: Path) -> None:
+    with announced(mine(), tmp_path / "build" / "run"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_has_come_to_use_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "build" / "run"
+    other = mine(arch="another")
+    with ExitStack() as owned:
+        with announced(mine(), folder):
+            owned.enter_context(announced(other, folder))
+        assert running(folder) == [other]
+
+
+def test_who_announces_itself_sweeps_those_that_could_not(tmp_path: Path) -> None:
+    stale = replace(mine(), pid=1 << 30)
+    with ExitStack() as forgotten:
+        left = forgotten.enter_context(announced(stale, tmp_path))
+        with announced(mine(), tmp_path):
+            assert not left.exists()
 
 
 @pytest.mark.parametrize("changed", [{"started": 1}, {"pid": 1 << 30}])

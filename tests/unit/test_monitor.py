@@ -1,14 +1,18 @@
 """The monitor's wire against a peer that the test plays, or that does nothing at all."""
 
+import json
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from pageferry.address import HPA
 from pageferry.channel import SCALE_VARIABLE, Channel
-from pageferry.errors import WaitTimeout
-from pageferry.monitor import Monitor
+from pageferry.errors import MonitorError, ProtocolError, WaitTimeout
+from pageferry.monitor import Monitor, MonitorMemory
 
 AT_ONCE = 5.0
 """Seconds: far below the scaled deadline of a close, and enough for a busy machine."""
@@ -56,3 +60,94 @@ def test_an_end_that_does_not_come_replaces_no_better_error(
         patch.setattr(monitor, "_close", lambda: None)
         monitor.close()
     monitor.close()
+
+
+# Answers that are QMP, and not what QEMU says
+
+
+class Played:
+    """A peer that shakes hands, and then answers each command with the next of `answers`."""
+
+    STAMP = {"seconds": 0, "microseconds": 0}  # noqa: RUF012 - of the class on purpose
+
+    def __init__(self, wire: socket.socket) -> None:
+        self.answers: list[Any] = [{}]
+        self.events: list[dict[str, Any]] = []
+        self._wire = wire
+        self._thread = threading.Thread(target=self._play)
+        self._thread.start()
+
+    def _play(self) -> None:
+        version = {"major": 7, "minor": 2, "micro": 22}
+        self._say({"QMP": {"version": {"qemu": version, "package": ""}, "capabilities": []}})
+        while command := self._wire.recv(4096):  # one at a time: each waits for its answer
+            answer = self.answers.pop(0)
+            for event in self.events:
+                self._say({**event, "timestamp": self.STAMP})
+            self._say({"return": answer, "id": json.loads(command).get("id")})
+
+    def _say(self, message: object) -> None:
+        self._wire.sendall(json.dumps(message).encode() + b"\r\n")
+
+    def end(self) -> None:
+        self._thread.join()
+
+
+@pytest.fixture
+def played(monitor: Monitor, peer: socket.socket) -> Iterator[Played]:
+    played = Played(peer)
+    monitor.connect()
+    yield played
+    monitor.close()
+    played.end()
+
+
+ODD = [None, 5, "a word", [], [5], {}, {"running": "yes"}, {"qemu": 5}]
+
+
+@pytest.mark.parametrize("answer", ODD, ids=str)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda it: it.member("query-status", "running", bool), id="member"),
+        pytest.param(lambda it: it.member("query-version", "qemu", dict), id="object"),
+        pytest.param(lambda it: MonitorMemory(it, 0).read(HPA(0), 8), id="memory"),
+    ],
+)
+def test_an_answer_of_another_kind_is_a_protocol_error(
+    monitor: Monitor, played: Played, ask: Callable[[Monitor], object], answer: object
+) -> None:
+    played.answers.append(answer)
+    with pytest.raises(ProtocolError, match="the monitor"):
+        ask(monitor)
+
+
+@pytest.mark.parametrize("jobs", [None, 5, {}, [5], [None]], ids=str)
+def test_jobs_that_are_none_are_a_protocol_error(
+    monitor: Monitor, played: Played, jobs: object
+) -> None:
+    played.events.append(job("job1", "concluded"))
+    played.answers += [{}, jobs, {}]
+    with pytest.raises(ProtocolError, match="the monitor's answer to query-jobs is no"):
+        monitor.run_job("snapshot-save", {})
+
+
+def test_a_job_s_own_error_is_told(monitor: Monitor, played: Played) -> None:
+    played.events.append(job("job1", "concluded"))
+    played.answers += [{}, [{}, {"id": "job1", "error": "no room"}], {}]
+    with pytest.raises(MonitorError, match="no room"):
+        monitor.run_job("snapshot-save", {})
+
+
+@pytest.mark.parametrize("name", [5, None, ["job1"], {}], ids=str)
+def test_an_event_with_members_of_another_kind_is_a_protocol_error(
+    monitor: Monitor, played: Played, name: object
+) -> None:
+    played.events.append(job(name, "concluded"))
+    played.answers += [{}, {}, {}]
+    with pytest.raises(ProtocolError, match="the monitor sent no event"):
+        monitor.run_job("snapshot-save", {})
+
+
+def job(name: object, status: str) -> dict[str, Any]:
+    return {"event": "JOB_STATUS_CHANGE", "data": {"id": name, "status": status}}

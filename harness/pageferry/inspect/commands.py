@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..address import GVA, HPA
@@ -18,6 +19,7 @@ guests               every guest: state, where it is, its root tables
 walk GUEST ADDRESS   a guest-virtual address through both stages
 owner ADDRESS        who has the frame at a host-physical address
 map GUEST            what stage 2 maps; --stage 1: the guest's own tables
+diff GUEST FILE      what has changed since `map GUEST --json` was written to FILE
 x GUEST:ADDRESS [N]  N 64-bit words at a guest-virtual address
 """
 
@@ -54,9 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     walk.add_argument("guest")
     walk.add_argument("address")
     add("owner").add_argument("address")
-    map_ = add("map")
-    map_.add_argument("guest")
-    map_.add_argument("--stage", type=int, choices=(1, 2), default=2)
+    for map_ in (add("map"), diff := add("diff")):
+        map_.add_argument("guest")
+        map_.add_argument("--stage", type=int, choices=(1, 2), default=2)
+    diff.add_argument("file", type=Path)
     words = add("x")
     words.add_argument("place")
     words.add_argument("count", nargs="?", default=str(WORDS))
@@ -110,6 +113,16 @@ def _map(system: System, options: argparse.Namespace, _: Number) -> tuple[Any, s
     return render.map_json(found), render.map_text(found)
 
 
+def _diff(system: System, options: argparse.Namespace, _: Number) -> tuple[Any, str]:
+    try:
+        before = render.map_of_json(options.file.read_text())
+    except (OSError, ValueError) as error:
+        why = f"{options.file} has no map, as `map {options.guest} --json` writes it: {error}"
+        raise HarnessError(why) from None
+    found = views.diff(before, views.map_of(system, _guest(options.guest), options.stage))
+    return render.diff_json(found), render.diff_text(found)
+
+
 def _words(system: System, options: argparse.Namespace, number: Number) -> tuple[Any, str]:
     guest, colon, place = options.place.partition(":")
     if not colon:
@@ -126,5 +139,6 @@ _COMMANDS: dict[str, Callable[[System, argparse.Namespace, Number], tuple[Any, s
     "walk": _walk,
     "owner": _owner,
     "map": _map,
+    "diff": _diff,
     "x": _words,
 }

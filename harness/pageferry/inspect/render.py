@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from ..paging import GuestTranslation, Rights
-from .views import GuestSeen, Owner, Range
+from .views import Change, GuestSeen, Owner, Range
 
 _LETTERS = ((Rights.READ, "r"), (Rights.WRITE, "w"), (Rights.EXECUTE, "x"))
 
@@ -184,6 +187,48 @@ def map_text(found: Sequence[Range]) -> str:
         for it in found
     )
     return columns(("address", "leads to", "bytes", "rights"), rows)
+
+
+def map_of_json(text: str) -> list[Range]:
+    """What `map_json` was made of. ValueError for any other text."""
+    try:
+        return [
+            Range(
+                int(it["address"], 16), int(it["output"], 16), int(it["size"]), _said(it["rights"])
+            )
+            for it in json.loads(text)
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _said(letters: str) -> Rights:
+    found = [right for right, letter in _LETTERS if letter in letters]
+    return reduce(or_, found, Rights(0))
+
+
+def diff_json(found: Sequence[Change]) -> Any:
+    """A list of objects, one a page; before or after is null if the page leads nowhere."""
+    return [
+        {"address": address(it.address), "before": _side(it.before), "after": _side(it.after)}
+        for it in found
+    ]
+
+
+def _side(side: tuple[int, Rights] | None) -> Any:
+    return None if side is None else {"output": address(side[0]), "rights": rights(side[1])}
+
+
+def diff_text(found: Sequence[Change]) -> str:
+    """A row a page."""
+    if not found:
+        return "no page differs"
+    rows = ((address(it.address), _led(it.before), _led(it.after)) for it in found)
+    return columns(("address", "led to", "leads to"), rows)
+
+
+def _led(side: tuple[int, Rights] | None) -> str | None:
+    return None if side is None else f"{side[0]:#x} {rights(side[1])}"
 
 
 def words_text(start: int, words: Sequence[int]) -> str:

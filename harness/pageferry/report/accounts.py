@@ -161,6 +161,12 @@ def frame_runs(bed: Testbed) -> list[dict[str, Any]]:
     return runs
 
 
+def handed_out(runs: list[dict[str, Any]]) -> int:
+    """Bytes of RAM up to the last frame that is anybody's but the hypervisor's; 0 if none is."""
+    ends = [it["first"] + it["count"] for it in runs if it["kind"] != "FRAME_HYPERVISOR"]
+    return max(ends, default=0) * PAGE_SIZE
+
+
 def _alike(number: int, record: dict[str, Any]) -> Any:
     """Equal for records that a run may hold: a page's address less the frame's."""
     return tuple(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ..address import HPA, PAGE_SIZE
+from ..channel import Deadline
 from ..memory import PhysicalMemory
 
 CHUNK = 16 * PAGE_SIZE
@@ -28,17 +29,27 @@ class Allowance:
 
 
 def dump_memory(
-    memory: PhysicalMemory, base: HPA, size: int, path: Path, allowance: Allowance
-) -> None:
-    """Write `size` bytes of memory from `base` on to a sparse file.
+    memory: PhysicalMemory,
+    base: HPA,
+    size: int,
+    path: Path,
+    allowance: Allowance,
+    deadline: Deadline | None = None,
+) -> int:
+    """Write `size` bytes of memory from `base` on to a sparse file; how many were written.
+
+    deadline  when to end though there are more: the file is then as long as what it has
 
     Raises MemoryUnreadable and OSError; then there is no file.
     """
     with _WholeOrNothing(path) as part, part.open("wb") as file:
-        for offset in range(0, size, CHUNK):
-            length = min(CHUNK, size - offset)
-            _put(file.fileno(), offset, memory.read(HPA(base + offset), length), allowance)
-        file.truncate(size)
+        done = 0
+        while done < size and (deadline is None or deadline.left):
+            data = memory.read(HPA(base + done), min(CHUNK, size - done))
+            _put(file.fileno(), done, data, allowance)
+            done += len(data)
+        file.truncate(done)
+    return done
 
 
 def copy_sparse(source: Path, path: Path, allowance: Allowance) -> None:

@@ -9,10 +9,11 @@
     guest1.txt ...  each guest's two tables, walked in physical memory; also as .json
     frames.txt      the hypervisor's record of every frame; also as .json
     *.elf           the images
+    ram.bin         physical memory, sparse; of a remote machine as far as frames are given
+                    to anybody, and as DUMP is enough for
+    reproduce.sh    brings the machine up again, in gdb; of a remote one this RAM, in QEMU
     command.txt     how QEMU was started; this and what follows not of a remote machine
-    ram.bin         physical memory, sparse
     snapshot.qcow2  QEMU's snapshots, "failure" among them
-    reproduce.sh    brings the machine up again, in gdb
 
 Each is taken by itself: what goes wrong with one is written down in its place, and the
 others are taken all the same.
@@ -23,7 +24,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,13 +32,16 @@ from typing import Any, cast
 
 from ..channel import Deadline
 from ..journal import Entry
-from ..machine import Machine
+from ..machine import Machine, emulation
 from ..target import Remote
 from ..testbed import Testbed
 from . import accounts, dump, reproduce
 
 PATIENCE = 10.0
 """Seconds, before scaling, that QEMU has for all that is asked of it."""
+
+DUMP = 10.0
+"""Seconds, before scaling, that a remote machine's memory may take on its way through gdb."""
 
 
 @dataclass
@@ -72,6 +76,7 @@ class Evidence:
         self._deadline = Deadline.after(PATIENCE)
         self._journal = self.scene.machine.channel.journal
         self._since = self._beginning()
+        self._frames: list[dict[str, Any]] = []
         self._remote = isinstance(cast(object, self.scene.machine), Remote)
 
     def _beginning(self) -> float:
@@ -93,7 +98,9 @@ class Evidence:
         if self.scene.bed is not None:
             self._take_guests(self.scene.bed)
         self._take_images()
-        if not self._remote:  # a board gives neither a snapshot nor all of its memory in good time
+        if self._remote:
+            self._take_remote_state()
+        else:
             self._take_state()
         self._write("failure.txt", self._summary)
         if running:
@@ -125,10 +132,9 @@ class Evidence:
         self._journal.note("test", "#", "failed; what follows is the taking of evidence")
         machine = self.scene.machine
         if self._remote:
-            running = machine.debugger().running
+            running = machine.runs
         else:
-            status = machine.monitor.execute("query-status", None, self._deadline)
-            running = bool(status["running"])
+            running = machine.monitor.member("query-status", "running", bool, self._deadline)
         if running:
             machine.stop()  # by gdb, where that has control
         return running
@@ -139,7 +145,7 @@ class Evidence:
 
     def _take_logs(self) -> None:
         for wire in ("console", "qmp", "mi"):
-            if wire != "mi" or self._journal.entries(self._since, [wire]):
+            if wire == "console" or self._journal.entries(self._since, [wire]):
                 self._write(f"{wire}.log", partial(accounts.lines, self._entries(wire)))
         self._write("timeline.log", lambda: accounts.lines(self._entries()))
         self._write("requests.txt", lambda: accounts.requests(self._entries("console")))
@@ -161,33 +167,51 @@ class Evidence:
             )
         base = bed.machine.arch.ram_base
         show = partial(accounts.frame_text, base=base)
-        self._take_pair("frames", partial(accounts.frame_runs, bed), show)
+        self._frames = self._take_pair("frames", partial(accounts.frame_runs, bed), show) or []
 
-    def _take_pair(self, name: str, find: Callable[[], Any], show: Callable[[Any], str]) -> None:
-        """The same for people and for programs."""
+    def _take_pair(self, name: str, find: Callable[[], Any], show: Callable[[Any], str]) -> Any:
+        """The same for people and for programs; None if it could not be found."""
         found = self._try(name, find)
         if found is None:
             self._write(f"{name}.txt", lambda: f"not taken: {self.problems[-1]}\n")
-            return
+            return None
         self._write(f"{name}.txt", partial(show, found))
         self._write(f"{name}.json", lambda: json.dumps(found, indent=1) + "\n")
+        return found
 
     def _take_images(self) -> None:
         for image in self.scene.images:
             self._try(image.name, partial(shutil.copyfile, image, self.folder / image.name))
 
     def _take_state(self) -> None:
-        machine, folder = self.scene.machine, self.folder
+        machine = self.scene.machine
         self._write("command.txt", lambda: f"{shlex.join(machine.command)}\n")
-        ram = folder / reproduce.RAM_FILE
-        base = machine.arch.ram_base
-        write = partial(dump.dump_memory, machine.memory, base, machine.ram, ram, self.allowance)
-        self._try(reproduce.RAM_FILE, write)
+        self._try(reproduce.RAM_FILE, partial(self._take_ram, machine.ram))
         self._try(reproduce.SNAPSHOT_FILE, self._take_snapshot)
-        script = partial(reproduce.script, self.scene.test, machine.arch.name)
-        command, kernel = machine.command, machine.kernel.name
-        self._write("reproduce.sh", lambda: script(command, kernel, machine.ram))
-        self._try("reproduce.sh", lambda: (folder / "reproduce.sh").chmod(0o755))
+        self._try("reproduce.sh", lambda: self._take_script(machine.command, machine.ram))
+
+    def _take_remote_state(self) -> None:
+        machine = self.scene.machine
+        size = accounts.handed_out(self._frames) or machine.ram
+        take = partial(self._take_ram, size, Deadline.after(DUMP))
+        taken = self._try(reproduce.RAM_FILE, take)
+        if taken is not None and taken < size:
+            said = f"only {taken >> 10} of {size >> 10} KiB came through gdb in {DUMP:g} s"
+            self.problems.append(f"{reproduce.RAM_FILE}: {said}")
+        if taken:
+            command = emulation(machine.arch, machine.cpus, taken)
+            self._try("reproduce.sh", lambda: self._take_script(command, taken))
+
+    def _take_ram(self, size: int, deadline: Deadline | None = None) -> int:
+        machine, path = self.scene.machine, self.folder / reproduce.RAM_FILE
+        base = machine.arch.ram_base
+        return dump.dump_memory(machine.memory, base, size, path, self.allowance, deadline)
+
+    def _take_script(self, command: Sequence[str], ram: int) -> None:
+        machine, path = self.scene.machine, self.folder / "reproduce.sh"
+        about = self.scene.test, machine.arch.name
+        path.write_text(reproduce.script(*about, command, machine.kernel.name, ram))
+        path.chmod(0o755)
 
     def _take_snapshot(self) -> None:
         machine = self.scene.machine
@@ -203,6 +227,7 @@ class Evidence:
             f"failed in     {scene.phase}",
             f"machine       {machine.arch.name}, CPUs: {machine.cpus}",
             f"kernel        {machine.kernel}",
+            *(["target lacks  monitor, snapshot, and the files from them"] if self._remote else []),
             "",
             scene.error.rstrip(),
         ]

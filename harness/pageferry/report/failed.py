@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from ..errors import HarnessError
 from ..machine import Machine
 from ..pool import Pool
 from ..settings import Settings
+from ..target import Remote
 from ..testbed import Testbed
 from . import attach
 from .dump import Allowance
@@ -83,9 +85,9 @@ class Failures:
         for value in getattr(item, "funcargs", {}).values():
             bed = value if isinstance(value, Testbed) else None
             machine = value.machine if isinstance(value, Testbed) else value
-            if isinstance(machine, Machine) and id(machine) not in known:
+            if isinstance(machine, Machine | Remote) and id(machine) not in known:
                 known.add(id(machine))
-                scenes.append(Scene(*about, machine, bed, (machine.kernel,)))
+                scenes.append(Scene(*about, cast(Machine, machine), bed, (machine.kernel,)))
         return scenes
 
     def _describe(self, item: pytest.Item, report: pytest.TestReport) -> None:
