@@ -16,6 +16,7 @@ struct vcpu;
 struct cpu;
 
 /* pte.h: STAGE2_LEVELS, STAGE2_ROOT_FRAMES (a power of two), and, level 0 being the leaf,
+ *   pte_t, and PTE_ABSENT, an entry that leads nowhere
  *   size_t   pte_index(gpa_t, unsigned level)         position in a table
  *   pte_t    pte_leaf(hpa_t frame, unsigned rights)   rights: enum access bits
  *   pte_t    pte_table(hpa_t table)

@@ -68,8 +68,9 @@ def test_a_place_that_is_not_reached_leaves_no_breakpoint(bed: Testbed, gdb: Deb
     bed.remap(a, a.page(0), b, b.window(0))
 
 
-def test_another_stop_on_the_way_leaves_no_breakpoint(bed: Testbed, gdb: Debugger) -> None:
+def test_another_stop_on_the_way_leaves_no_breakpoint(bed: Testbed, standing: Debugger) -> None:
     a, b = bed.guests
+    gdb = standing
     with gdb.watchpoint("slots[0].request.operation"):
         pending = bed.machine.console.submit(f"remap 1 {a.page(0):#x} 2 {b.window(0):#x}")
         assert gdb.run_to("transfer").reason == "watchpoint-trigger"
@@ -77,11 +78,14 @@ def test_another_stop_on_the_way_leaves_no_breakpoint(bed: Testbed, gdb: Debugge
     assert pending.result().status == 0
 
 
-def test_a_breakpoint_that_stands_there_too_is_hit_with_it(bed: Testbed, gdb: Debugger) -> None:
+def test_a_breakpoint_that_stands_there_too_is_hit_with_it(
+    bed: Testbed, standing: Debugger
+) -> None:
     a, b = bed.guests
-    with gdb.breakpoint("transfer") as standing:
+    gdb = standing
+    with gdb.breakpoint("transfer") as other:
         pending = bed.machine.console.submit(f"remap 1 {a.page(0):#x} 2 {b.window(0):#x}")
-        assert gdb.run_to("transfer").breakpoint == standing.number
+        assert gdb.run_to("transfer").breakpoint == other.number
     gdb.cont()
     assert pending.result().status == 0
 

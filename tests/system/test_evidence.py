@@ -8,6 +8,7 @@ import pytest
 from tests.system import failing, tiny
 from tests.system.failing import FIVE_LINES, only_folder
 
+from pageferry import arch as architectures
 from pageferry.abi import GuestMap
 from pageferry.address import PAGE_SIZE
 
@@ -104,7 +105,7 @@ def test_only_what_belongs_to_the_test_is_told(bench: pytest.Pytester) -> None:
     assert "test_before" not in told
 
 
-def test_tables_and_frames_are_there_for_programs(bench: pytest.Pytester) -> None:
+def test_tables_and_frames_are_there_for_programs(bench: pytest.Pytester, arch: str) -> None:
     bench.makepyfile(FIVE_LINES)
     bench.runpytest_subprocess()
     folder = only_folder(bench)
@@ -112,10 +113,11 @@ def test_tables_and_frames_are_there_for_programs(bench: pytest.Pytester) -> Non
     (page,) = [run for run in tables["stage2"] if run["address"] == GuestMap.WINDOW]
     assert page["size"] == 4096
     assert sum(run["size"] for run in tables["stage2"]) == (512 + 1) * 4096
+    number = (page["output"] - architectures.get(arch).ram_base) // PAGE_SIZE
     (frame,) = [
         run
         for run in json.loads((folder / "frames.json").read_text())
-        if run["first"] <= page["output"] >> 12 < run["first"] + run["count"]
+        if run["first"] <= number < run["first"] + run["count"]
     ]
     assert (frame["kind"], frame["owner"]) == ("FRAME_GUEST", 2)
 

@@ -159,8 +159,7 @@ def unconnected(
     with Testbed.start(arch, cpus=request.param) as bed:
         # That the console is hung up would soon end every wait.
         monkeypatch.setenv(SCALE_VARIABLE, "100")
-        backend = {"type": "null", "data": {}}
-        bed.machine.monitor.execute("chardev-change", {"id": "console", "backend": backend})
+        bed.machine.console.close()
         yield bed
         monkeypatch.delenv(SCALE_VARIABLE)
 

@@ -97,8 +97,9 @@ def test_a_wedged_firmware_is_a_timeout_at_its_deadline(machine: Machine) -> Non
     with within(AT_ONCE), pytest.raises(WaitTimeout) as caught:
         machine.console.request("loop", 0.5)
     assert caught.value.seconds == 0.5
-    assert caught.value.seen[0] == f"# pageferry {machine.arch.name} ready"
-    assert caught.value.seen[1].endswith("ok count=a")
+    ready, answer = caught.value.seen[-2:]
+    assert ready == f"# pageferry {machine.arch.name} ready"
+    assert answer.endswith("ok count=a")
 
 
 def test_a_wedged_firmware_can_be_looked_at(machine: Machine) -> None:
@@ -141,7 +142,7 @@ def test_qemu_killed_in_the_middle_of_a_wait_ends_it(machine: Machine) -> None:
         with pytest.raises(QemuDied, match=r"waiting for the reply.*killed by signal 9") as caught:
             waiting.result(LONG)
     assert caught.value.status == -signal.SIGKILL
-    assert caught.value.seen == (f"# pageferry {machine.arch.name} ready",)
+    assert caught.value.seen[-1] == f"# pageferry {machine.arch.name} ready"
 
 
 def test_qemu_killed_in_the_middle_of_a_command_ends_it(machine: Machine) -> None:

@@ -91,11 +91,11 @@ def test_ctrl_c_at_any_moment_of_a_start_leaves_nothing(
 
 
 def test_ctrl_c_at_any_moment_of_a_check_out_leaves_nothing_once_the_pool_is_closed(
-    machine: Machine, pageferry_settings: Settings, parrot: Path, tmp_path: Path
+    machine: Machine, pageferry_settings: Settings, arch: str, parrot: Path, tmp_path: Path
 ) -> None:
     def check_out(trace: Trace) -> None:
         with closing(Pool(settings, tmp_path)) as pool, suppress(KeyboardInterrupt):
-            pool.begin("a test", {})
+            pool.begin("a test", {"arch": arch})
             trace.during(lambda: pool.check_out_machine(parrot))
 
     settings = replace(pageferry_settings, target="qemu")
@@ -172,6 +172,7 @@ def test_a_forked_process_can_start_a_machine_of_its_own(
     def start() -> None:
         with Machine(architectures.get(arch), parrot) as other:
             other.cont()
+            other.console.await_log(f"pageferry {arch} ready")
             other.console.request("hello", LONG)
 
     assert forked(start) == 0

@@ -174,6 +174,7 @@ def test_the_console_log_gets_every_byte(arch: str, parrot: Path, tmp_path: Path
     log = tmp_path / "console.log"
     with Machine(architectures.get(arch), parrot, console_log=log) as machine:
         machine.cont()
+        machine.console.await_log(f"pageferry {arch} ready")
         count(machine)
         lines = machine.console.lines
     assert log.read_text().splitlines() == list(lines)

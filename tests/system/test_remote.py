@@ -22,6 +22,7 @@ from tests.unit.noisy import Line
 
 from pageferry import GuestFault, HarnessError, Testbed
 from pageferry import arch as architectures
+from pageferry.abi import GuestMap
 from pageferry.cli import main as command_line
 from pageferry.errors import ChannelClosed
 from pageferry.machine import RAM
@@ -198,7 +199,7 @@ def test_the_evidence_of_a_remote_machine_has_its_memory(
     ram = ["--arch", arch, "--ram", str(folder / "ram.bin")]
     kernel = ["--kernel", str(folder / "hypervisor.elf")]
     said = CliRunner().invoke(command_line, ["inspect", *ram, *kernel, "map", "g2"])
-    assert "0x30000000 " in said.output
+    assert f"{GuestMap.WINDOW:#x} " in said.output
     shown = subprocess.run(
         [folder / "reproduce.sh", "-batch", "-ex", "hv map g2"],
         capture_output=True,
@@ -227,7 +228,7 @@ def test_gdb_has_the_terminal_where_a_test_has_failed(
     child.expect("GuestFault: .*has failed; .quit. goes on")
     child.expect(r"\(gdb\) ")
     child.sendline("hv map g2")
-    child.expect("0x30000000 ")
+    child.expect(f"{GuestMap.WINDOW:#x} ")
     child.sendline("quit")
     child.expect("1 failed, 1 passed")
     child.wait()

@@ -23,7 +23,7 @@ def bench(pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
 
 def owner(folder: Path, arch: str) -> str:
     """For gdb: who owns the frame that the test has remapped."""
-    frame = re.search(r"remap .*\n.* frame=(0x\w+)", (folder / "requests.txt").read_text())
+    frame = re.search(r"(?s)remap .*? frame=(0x\w+)", (folder / "requests.txt").read_text())
     assert frame is not None
     return f"frames[({frame[1]} - {architectures.get(arch).ram_base}) / {PAGE_SIZE}].owner"
 

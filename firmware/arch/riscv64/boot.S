@@ -1,11 +1,16 @@
-/* From OpenSBI to C, on the hart that boots and on each that hypervisor code starts: in
- * HS-mode, translation and interrupts off. */
+/* From OpenSBI to C: in HS-mode, translation and interrupts off. */
 
     .section .text.boot, "ax"
 
-/* a0: this hart, a1: the device tree */
+/* The hart that boots. a0: its number, a1: the device tree. Another hart comes here too if
+ * it wakes while OpenSBI 1.1 starts it: that says "start" before it says where, and where
+ * was here until then. */
     .globl _start
 _start:
+    la t0, booted
+    li t1, 1
+    amoswap.w.aq t1, t1, (t0)
+    bnez t1, start_hart
     la t0, boot_hart
     sd a0, 0(t0)
     la t0, device_tree
@@ -16,10 +21,12 @@ _start:
     csrw stvec, t0
     call hypervisor_main
 
-/* a1: the top of its stack, where its struct cpu is named */
+/* Each other hart. One starts at a time, and its stack names its struct cpu. */
     .globl start_hart
 start_hart:
-    mv sp, a1
+    fence
+    la t0, starting_stack
+    ld sp, 0(t0)
     ld tp, 0(sp)
     la t0, hart_trap
     csrw stvec, t0
@@ -32,6 +39,8 @@ boot_hart:
     .quad 0
 device_tree:
     .quad 0
+booted:
+    .word 0
 
     .section .bss
     .balign 16

@@ -23,6 +23,9 @@ struct stack {
 
 static struct stack stacks[CPU_LIMIT];
 
+extern struct cpu **starting_stack; /* for boot.S: the top of the one that is to be used next */
+struct cpu **starting_stack;
+
 unsigned arch_cpu_count(void)
 {
     unsigned count = 1;
@@ -44,8 +47,9 @@ void arch_cpu_start(struct cpu *cpu)
 {
     struct stack *stack = &stacks[cpu->number];
     stack->cpu = cpu;
-    int64_t error = SBI_CALL(SBI_HSM, SBI_HART_START, harts[cpu->number], hpa_of((void *)start_hart).value,
-                             hpa_of(&stack->cpu).value);
+    starting_stack = &stack->cpu;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    int64_t error = SBI_CALL(SBI_HSM, SBI_HART_START, harts[cpu->number], hpa_of((void *)start_hart).value);
     for (uint64_t tries = 0; error == 0 && !cpu->online; tries++)
         error = tries > SPIN_LIMIT;
     if (error)

@@ -127,5 +127,5 @@ ARCH = Arch(
     spare_register="s2",
     remap_goal=600,
     bios="opensbi-riscv64-generic-fw_dynamic.bin",
-    bios_package="opensbi",
+    bios_package="qemu-system-data",
 )

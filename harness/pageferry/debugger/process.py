@@ -13,7 +13,7 @@ import asyncio
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -75,10 +75,9 @@ def _shown(command: str) -> str:
 
 
 def _outcome(command: str, entry: _Command) -> tuple[Result, str]:
-    """What became of a command, if the last of those sent with it has its result."""
+    """What became of a command that has its result."""
     result = entry.result
-    if result is None:
-        raise DebuggerError(f"gdb gave no answer to {_shown(command)}")
+    assert result is not None
     if result.kind == "error":
         raise DebuggerError(f"gdb refused {_shown(command)}: {result.payload.get('msg', '')}")
     return result, "".join(entry.text)
@@ -211,8 +210,7 @@ class Gdb:
             self._send("".join(f"{line}\n" for line in lines).encode(), awaited, deadline)
             for line in lines:
                 self._channel.journal.note("mi", ">", line)
-            last = entries[max(entries)]
-            fact = partial(self._result, last, awaited)
+            fact = partial(self._all_answered, entries.values(), awaited)
             self._channel.await_fact(fact, awaited, deadline, needs=Needs.PROCESS)
         finally:
             with self._channel.lock:
@@ -225,10 +223,11 @@ class Gdb:
         if self.gone is not None:
             raise self.gone(awaited, self._channel.seen())
 
-    def _result(self, entry: _Command, awaited: str) -> Result | None:
-        if entry.result is None:
+    def _all_answered(self, entries: Collection[_Command], awaited: str) -> bool | None:
+        if any(entry.result is None for entry in entries):
             self.require(awaited)
-        return entry.result
+            return None
+        return True
 
     def _send(self, data: bytes, awaited: str, deadline: Deadline) -> None:
         rest = memoryview(data)
