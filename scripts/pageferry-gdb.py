@@ -101,7 +101,10 @@ def system() -> inspect.System:
 
 def number(text: str) -> int:
     """An address as a person says it to gdb: $rax, &slots, 0x500000."""
-    return int(gdb.parse_and_eval(text).cast(gdb.lookup_type("unsigned long")))
+    try:
+        return int(gdb.parse_and_eval(text).cast(gdb.lookup_type("unsigned long")))
+    except gdb.error as error:
+        raise HarnessError(f"{text!r} is no address to gdb: {error}") from None
 
 
 class Hv(gdb.Command):
@@ -115,7 +118,7 @@ class Hv(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         """Answer one command line."""
         arguments = shlex.split(argument)
-        if arguments in ([], ["help"]):
+        if arguments[:1] in ([], ["help"]):
             gdb.write(inspect.USAGE)
             return
         try:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .abi import Command, Status
+    from .abi import Command, Operation, Status
     from .errors import (
         GuestException,
         GuestFault,
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
         RequestRefused,
         WaitTimeout,
     )
+    from .guest import Guest
     from .image import Image
     from .machine import Machine
     from .observe import Observers
+    from .ownership import Request, apply
     from .testbed import Door, Testbed
     from .verdict import Judgement, Verdict, judge
 
 __all__ = [
     "Command",
     "Door",
+    "Guest",
     "GuestException",
     "GuestFault",
     "GuestReport",
@@ -38,17 +41,21 @@ __all__ = [
     "Judgement",
     "Machine",
     "Observers",
+    "Operation",
+    "Request",
     "RequestRefused",
     "Status",
     "Testbed",
     "Verdict",
     "WaitTimeout",
+    "apply",
     "judge",
 ]
 
 _HOMES = {
     "Command": "abi",
     "Door": "testbed",
+    "Guest": "guest",
     "GuestException": "errors",
     "GuestFault": "errors",
     "GuestReport": "errors",
@@ -58,11 +65,14 @@ _HOMES = {
     "Judgement": "verdict",
     "Machine": "machine",
     "Observers": "observe",
+    "Operation": "abi",
+    "Request": "ownership",
     "RequestRefused": "errors",
     "Status": "abi",
     "Testbed": "testbed",
     "Verdict": "verdict",
     "WaitTimeout": "errors",
+    "apply": "ownership",
     "judge": "verdict",
 }
 

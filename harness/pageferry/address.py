@@ -7,13 +7,16 @@ GPA   guest-physical    names a page of a VM
 HPA   host-physical     names a frame of the machine
 """
 
-from typing import NewType, TypeVar, cast
+import re
+from dataclasses import fields
+from typing import Any, NewType, TypeVar, cast
 
 GVA = NewType("GVA", int)
 GPA = NewType("GPA", int)
 HPA = NewType("HPA", int)
 
 _Address = TypeVar("_Address", bound=int)
+_KINDS = re.compile(r"\b(?:GVA|GPA|HPA|Frame)\b")
 
 PAGE_SIZE = 4096
 """Bytes of a page and of a frame, on every architecture."""
@@ -27,3 +30,13 @@ def page_of(address: _Address) -> _Address:
 def is_aligned(address: int) -> bool:
     """Whether `address` is the first byte of a page."""
     return address % PAGE_SIZE == 0
+
+
+def in_hex(value: Any) -> str:
+    """The `__repr__` of a dataclass whose addresses, by their annotations, are to be read."""
+    shown = []
+    for field in fields(value):
+        held = getattr(value, field.name)
+        is_address = isinstance(held, int) and _KINDS.search(str(field.type))
+        shown.append(f"{field.name}={held:#x}" if is_address else f"{field.name}={held!r}")
+    return f"{type(value).__qualname__}({', '.join(shown)})"

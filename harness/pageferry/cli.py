@@ -24,6 +24,9 @@ FAILURES = (HarnessError, GuestReport, OSError)
 
 T = TypeVar("T")
 
+CPUS = click.IntRange(1, 4)
+"""How many CPUs our hypervisor takes (`CPU_LIMIT`)."""
+
 ARCHS = architectures.names()
 
 arch_option = click.option(
@@ -32,6 +35,9 @@ arch_option = click.option(
     default="x86_64",
     show_default=True,
     help="The architecture of the machine under test.",
+)
+cpus_option = click.option(
+    "--cpus", type=CPUS, default=1, show_default=True, help="Of the machine."
 )
 archs_option = click.option(
     "--arch",
@@ -124,7 +130,7 @@ def run(
 
 @main.command()
 @arch_option
-@click.option("--cpus", type=click.IntRange(1, 4), default=1, show_default=True)
+@cpus_option
 @click.option("--qemu", help="The emulator to run instead of the architecture's own.")
 def console(arch: str, cpus: int, qemu: str | None) -> None:
     """Boot the machine and type on its console, for example "1 help"; Ctrl-D ends it."""
@@ -138,9 +144,7 @@ def console(arch: str, cpus: int, qemu: str | None) -> None:
 
 @main.command()
 @archs_option
-@click.option(
-    "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Of the machine."
-)
+@cpus_option
 @click.option(
     "--rounds",
     type=click.IntRange(1),
@@ -191,9 +195,7 @@ def bench(
 
 @main.command()
 @arch_option
-@click.option(
-    "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Of the machine."
-)
+@cpus_option
 @click.option("--qemu", help="The emulator to run instead of the architecture's own.")
 @click.option("--attach", is_flag=True, help="To a machine that runs, instead of starting one.")
 @click.option("--id", "name", help="Which one, as `pageferry machines` lists them.")

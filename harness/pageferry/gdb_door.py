@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from .abi import Status
-from .address import HPA
+from .address import HPA, in_hex
 from .channel import Deadline, Timeout
 from .debugger import Debugger
 from .errors import DebuggerError, WaitTimeout
@@ -42,6 +42,8 @@ class SlotAnswer:
     status: Status
     text: str
     frame: HPA | None
+
+    __repr__ = in_hex
 
 
 class GdbDoor:

@@ -80,6 +80,17 @@ class Report:
     instructions: int
     rounds: int
 
+    @property
+    def told(self) -> str:
+        """How it went, in a line."""
+        name = self.outcome.name.lower().replace("_", " ")
+        if self.outcome is Outcome.FAULT:
+            access = Access(self.detail)
+            return f"{name} at GPA {self.address:#x} on {access.name or f'{access:#x}'}"
+        if self.outcome is Outcome.EXCEPTION:
+            return f"{name} {self.detail} at GVA {self.address:#x}"
+        return f"{name}, value {self.value:#x}"
+
 
 class Guest:
     """One VM: its memory as the tables have it, and its agent.
@@ -236,7 +247,9 @@ class Guest:
         nonce = secrets.randbits(62) + 1
         words = " ".join(f"{word(value):#x}" for value in (command, *arguments))
         pending = self.machine.console.submit(f"ask {self.vm} {nonce:#x} {words}")
-        return Work(self, nonce, _describe(command, arguments), pending)
+        work = Work(self, nonce, _describe(command, arguments), pending)
+        work.note(">", f"guest {self.vm}: {work.what}")
+        return work
 
     def report(self) -> Report:
         """The report page as it is now, whatever work it is about."""
@@ -274,6 +287,10 @@ class Work:
     what: str
     pending: Pending
 
+    def note(self, way: str, text: str) -> None:
+        """Have the machine's journal say it, with the number of the request on the console."""
+        self.guest.machine.channel.journal.note("agent", way, f"{self.pending.seq} {text}")
+
     def await_rounds(self, rounds: int, timeout: Timeout = None) -> None:
         """Wait until a watch has gone round that often, as it says itself."""
 
@@ -302,6 +319,7 @@ class Work:
                 f"guest {vm} came back from {self.what} without an answer: its agent is not "
                 f"{self.guest.agent_image.name}, or it waited in the middle of its work"
             )
+        self.note("<", report.told)
         if report.outcome is Outcome.FAULT:
             raise GuestFault(vm, GPA(report.address), Access(report.detail), self.what)
         if report.outcome is Outcome.EXCEPTION:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from .abi import GuestMap, Status
-from .address import GPA, HPA, PAGE_SIZE
+from .address import GPA, HPA, PAGE_SIZE, in_hex
 from .tables import Rights
 
 Observed = Mapping[int, Mapping[GPA, tuple[HPA, Rights]]]
@@ -55,6 +55,8 @@ class Page:
     frame: Frame
     rights: Rights
 
+    __repr__ = in_hex
+
 
 @dataclass(frozen=True)
 class Loan:
@@ -64,6 +66,8 @@ class Loan:
     borrower: int
     gpa: GPA
     before: Rights
+
+    __repr__ = in_hex
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ class Request:
     target: int = 0
     target_gpa: GPA = _NOWHERE
     pages: int = 1
+
+    __repr__ = in_hex
 
 
 @dataclass(frozen=True)

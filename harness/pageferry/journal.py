@@ -2,11 +2,13 @@
 
     12.345678 console > 17 remap 1 0x60100000 2 0x30000000
     12.346012 console < < 17 ok frame=0x500000
-    12.346310 qmp     > {"execute": "stop"}
+    12.346310 agent   < 18 done, value 0x7
+    12.346410 qmp     > {"execute": "stop"}
 
 The seconds are the monotonic clock's since the machine was made; `>` went to it, `<`
-came from it, `#` was said about it. Every wire keeps its own last entries, so that a
-noisy one pushes out nothing that the others said.
+came from it, `#` was said about it. Told like a wire is what an agent was asked and what
+its report page said, by the number of the request. Every wire keeps its own last entries,
+so that a noisy one pushes out nothing that the others said.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from .address import GPA, HPA
+from .address import GPA, HPA, in_hex
 from .ownership import Disagreement, State, Wrong
 from .tables import Rights
 
@@ -35,6 +35,8 @@ class Record:
     rights: Rights = Rights.NONE
     owner_gpa: GPA = GPA(0)  # noqa: RUF009
     borrower_gpa: GPA = GPA(0)  # noqa: RUF009
+
+    __repr__ = in_hex
 
 
 NOBODY = Record(Kind.HYPERVISOR)

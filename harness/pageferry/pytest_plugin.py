@@ -91,6 +91,8 @@ def _wanted(item: pytest.Item) -> dict[str, Any]:
                 f"{item.nodeid}: the mark pageferry takes {', '.join(WANTED)}, not {unknown[0]!r}"
             )
         wanted = {**mark.kwargs, **wanted}
+    if wanted.get("icount") and wanted.get("cpus", 1) > 1:
+        raise pytest.UsageError(f"{item.nodeid}: instructions are counted on one CPU only")
     callspec = getattr(item, "callspec", None)
     if callspec is not None and ARCH in callspec.params:
         wanted["arch"] = callspec.params[ARCH]
@@ -147,9 +149,26 @@ def _set_for_this_run(config: pytest.Config, variable: str, value: str) -> None:
     config.add_cleanup(patch.undo)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say what a test's machine would be; nothing is asked of any."""
-    return f"pageferry: {config.stash[BENCH].settings.summary}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what a test's machine would be, and if its firmware is not of these sources."""
+    settings = config.stash[BENCH].settings
+    stale = options.stale_firmware(settings, config.rootpath)
+    return [f"pageferry: {told}" for told in (settings.summary, *stale)]
+
+
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> list[str] | None:
+    """Of `assert testbed.disagreements(model) == []`, a line each."""
+    if op != "==" or right != [] or not isinstance(left, list):
+        return None
+    if config.stash[BENCH].pool is None:
+        return None
+    from .ownership import Disagreement
+
+    if not all(isinstance(it, Disagreement) for it in left):
+        return None
+    return [f"machine and model disagree on: {len(left)}", *map(str, left)]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -3,14 +3,14 @@
     command line             environment            ini file
     --pageferry-cpus 3   >   PAGEFERRY_CPUS=3   >   pageferry_cpus = 3   >   default
 
-Every option has these three names. A value that makes no sense raises ValueError, which
-names where it came from and what would be accepted.
+Every option has these three names. A value that makes no sense, and a variable that is
+nearly one of these, raise ValueError, which names where it came from and what would be accepted.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,13 @@ def _target(text: str, _: Path) -> str:
     return _one_of(text, TARGETS)
 
 
+def _server(text: str, _: Path) -> str:
+    host, _colon, port = text.rpartition(":")
+    if "/" not in text and not (host and port.isdecimal()):
+        raise ValueError("it is HOST:PORT, or the path of a socket")
+    return text
+
+
 def _one_of(text: str, names: tuple[str, ...]) -> str:
     if text not in names:
         raise ValueError(f"there are: {', '.join(names)}")
@@ -124,8 +131,13 @@ OPTIONS = (
     Option("timeout_scale", _scale, None, "factor for every timeout, on slow machines"),
     Option("target", _target, "qemu", f"what tests run on: {', '.join(TARGETS)}"),
     Option("serial", _text, None, "serial line of a remote target", "--serial"),
-    Option("gdb_server", _text, None, "gdb server of a remote target, HOST:PORT", "--gdb"),
-    Option("reset", _text, None, "gdb's command that starts a remote target again"),
+    Option("gdb_server", _server, None, "gdb server of a remote target, HOST:PORT", "--gdb"),
+    Option(
+        "reset",
+        _text,
+        None,
+        "gdb's command that starts a remote target again (monitor system_reset)",
+    ),
     Option("kernel", _file, None, "ELF file that the fixture `machine` boots, one of your own"),
     Option("firmware", _path, None, "folder of hypervisor.elf and agent.elf"),
     Option("evidence", _path, Path("build/evidence"), "folder that gets one folder a failed test"),
@@ -187,6 +199,7 @@ def gather(
 
     Raises ValueError. An empty text counts as not said.
     """
+    _require_known(environ)
     values: dict[str, Any] = {}
     for option in OPTIONS:
         places = (
@@ -202,8 +215,7 @@ def gather(
         else:
             values[option.name] = option.default
     settings = Settings(**values)
-    if settings.target == "remote" and not (settings.serial and settings.gdb_server):
-        raise ValueError("a remote target needs --serial PATH and --gdb HOST:PORT")
+    _require_wires(settings)
     if len(settings.arch) > 1 and (what := _of_one_architecture(settings)):
         raise ValueError(f"{what} is of one architecture, not of {', '.join(settings.arch)}")
     return settings
@@ -224,6 +236,56 @@ def _parsed(option: Option, where: str, text: str | None, base: Path) -> Any:
         raise ValueError(f"{where}={text}: {error}") from error
 
 
+def _require_known(variables: Iterable[str]) -> None:
+    known = [option.variable for option in OPTIONS]
+    for name in sorted(variables):
+        if name.startswith("PAGEFERRY_") and name not in known:
+            raise ValueError(f"the variable {name} is none of ours; there are: {', '.join(known)}")
+
+
+def _require_wires(settings: Settings) -> None:
+    """Both for a remote target, and none for another, which would not use them."""
+    if settings.target == "remote":
+        if not (settings.serial and settings.gdb_server):
+            raise ValueError("a remote target needs --serial PATH and --gdb HOST:PORT")
+        return
+    wires = (("--serial", settings.serial), ("--gdb", settings.gdb_server))
+    for flag, value in (*wires, ("--pageferry-reset", settings.reset)):
+        if value is not None:
+            raise ValueError(f"{flag} {value} is for a remote target: --pageferry-target remote")
+
+
 def firmware_folder(settings: Settings, arch: str, root: Path) -> Path:
     """Where our firmware is: as said, or where `make firmware` puts it below `root`."""
     return settings.firmware or root / "build" / "firmware" / arch
+
+
+def stale_firmware(settings: Settings, root: Path) -> list[str]:
+    """A line for each of our firmwares, built below `root`, that has a newer source.
+
+    Of one that is somewhere else, or not built, nothing is said.
+    """
+    told = []
+    for arch in () if settings.firmware else settings.arch:
+        product = firmware_folder(settings, arch, root) / "hypervisor.elf"
+        if product.is_file() and (newer := _newer_source(product, arch, root)):
+            told.append(
+                f"{newer.relative_to(root)} is newer than {product.relative_to(root)}: "
+                f"make firmware ARCH={arch}"
+            )
+    return told
+
+
+def _newer_source(product: Path, arch: str, root: Path) -> Path | None:
+    """A source that changed, or went, after `product` was made of it.
+
+    The compiler wrote down beside it which there are (`-MMD`), but for the linker's scripts.
+    """
+    written = (it.read_text() for it in product.parent.rglob("*.d"))
+    words = {word for text in written for word in text.replace("\\\n", " ").split()}
+    sources = {root / word for word in words if not word.endswith(":")}
+    for folder in ("guest", f"arch/{arch}"):
+        sources |= set((root / "firmware" / folder).glob("*.ld"))
+    made = product.stat().st_mtime_ns
+    changed = (it for it in sorted(sources) if not it.exists() or it.stat().st_mtime_ns > made)
+    return next(changed, None)

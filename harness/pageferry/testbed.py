@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, NoReturn, Self, cast
 
 from . import arch as architectures
 from . import books, census, holdings, ledger, ownership
 from .abi import GuestMap, Operation, Status
-from .address import GPA, HPA, PAGE_SIZE
+from .address import GPA, HPA, PAGE_SIZE, in_hex
 from .errors import ImageError, NotReady, RequestRefused, WaitTimeout
 from .gdb_door import GdbDoor
 from .guest import Guest, ping, word
@@ -43,6 +43,11 @@ class Door(Enum):
     GUEST = "guest"
     GDB = "gdb"
 
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        names = ", ".join(door.value for door in cls)
+        raise ValueError(f"{value!r} is no door; there are: {names}")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -57,6 +62,8 @@ class Answer:
     text: str = ""
     frame: HPA | None = None
     instructions: int | None = None
+
+    __repr__ = in_hex
 
 
 def firmware_directory(arch: str) -> Path:
@@ -92,7 +99,7 @@ class Testbed:
         if not directory.is_dir():
             raise ImageError(
                 f"there is no firmware in {directory.absolute()}: run `make firmware` in the "
-                "checkout and start there, or say firmware="
+                "checkout and start there, or say where it is (firmware=, --pageferry-firmware)"
             )
         started = Machine(architectures.get(arch), directory / "hypervisor.elf", **machine)
         stack = ExitStack()

@@ -62,7 +62,7 @@ def test_a_wait_for_a_stop_that_does_not_come_ends_in_time(bed: Testbed, gdb: De
 
 
 def test_a_place_that_is_not_reached_leaves_no_breakpoint(bed: Testbed, gdb: Debugger) -> None:
-    with pytest.raises(WaitTimeout):
+    with pytest.raises(WaitTimeout, match="waiting for the machine to reach transfer"):
         gdb.run_to("transfer", timeout=BRIEF)
     a, b = bed.guests
     bed.remap(a, a.page(0), b, b.window(0))

@@ -18,7 +18,7 @@ ALWAYS = {
 }
 OURS = {
     *("guest1.txt", "guest1.json", "guest2.txt", "guest2.json"),
-    *("frames.txt", "frames.json", "hypervisor.elf", "agent.elf"),
+    *("frames.txt", "frames.json", "doubts.txt", "hypervisor.elf", "agent.elf"),
 }
 
 
@@ -64,6 +64,8 @@ def test_the_reason_can_be_read(bench: pytest.Pytester) -> None:
     assert f"guest 1 faulted at GPA {page:#x}" in told["failure.txt"]
     asked = rf"remap 1 {page:#x} 0x2 {window:#x}\n"
     assert re.search(asked + r" +< \d+ ok frame=(0x\w+) .* ms\)", told["requests.txt"])
+    loaded = rf" +guest 1: load {page:#x}\n +< \d+ ok .*\n +fault at GPA {page:#x} on READ\n"
+    assert re.search(loaded, told["requests.txt"])
     counter = re.match(r"CPU 0 is at 0x(\w+)", told["registers.txt"])
     assert counter
     assert told["registers.txt"].count(counter[1]) > 1
@@ -72,6 +74,7 @@ def test_the_reason_can_be_read(bench: pytest.Pytester) -> None:
     assert f"{window:012x}-0x{window + PAGE_SIZE - 1:012x}" in told["guest2.txt"]
     assert f"{page:012x}" not in told["guest1.txt"].partition("stage 2")[2].replace("-0x", " ")
     assert "owner=2" in told["frames.txt"]
+    assert told["doubts.txt"] == "there is none\n"
 
 
 def test_all_wires_are_on_one_clock(bench: pytest.Pytester) -> None:
@@ -81,7 +84,7 @@ def test_all_wires_are_on_one_clock(bench: pytest.Pytester) -> None:
     lines = (folder / "timeline.log").read_text().splitlines()
     times = [float(line.split()[0]) for line in lines]
     assert times == sorted(times)
-    assert {line.split()[1] for line in lines} == {"test", "console", "qmp", "mi"}
+    assert {line.split()[1] for line in lines} == {"test", "console", "agent", "qmp", "mi"}
     for wire in ("console", "qmp", "mi"):
         own = (folder / f"{wire}.log").read_text().splitlines()
         assert [line for line in lines if line.split()[1] in (wire, "test")] == own
@@ -110,16 +113,38 @@ def test_tables_and_frames_are_there_for_programs(bench: pytest.Pytester, arch: 
     bench.runpytest_subprocess()
     folder = only_folder(bench)
     tables = json.loads((folder / "guest2.json").read_text())
-    (page,) = [run for run in tables["stage2"] if run["address"] == GuestMap.WINDOW]
+    (page,) = [run for run in tables["stage2"] if int(run["address"], 16) == GuestMap.WINDOW]
     assert page["size"] == 4096
     assert sum(run["size"] for run in tables["stage2"]) == (512 + 1) * 4096
-    number = (page["output"] - architectures.get(arch).ram_base) // PAGE_SIZE
+    number = (int(page["output"], 16) - architectures.get(arch).ram_base) // PAGE_SIZE
     (frame,) = [
         run
         for run in json.loads((folder / "frames.json").read_text())
         if run["first"] <= number < run["first"] + run["count"]
     ]
     assert (frame["kind"], frame["owner"]) == ("FRAME_GUEST", 2)
+    assert tables["stage2_root"].startswith("0x")
+
+
+def test_a_record_that_the_tables_do_not_bear_out_is_among_the_doubts(
+    bench: pytest.Pytester,
+) -> None:
+    bench.makepyfile(
+        """
+        def test_fails(testbed):
+            a, b = testbed.guests
+            testbed.share(a, a.page(1), b, b.window(1))
+            frame = a.stage2(a.page(0)).output
+            number = (frame - testbed.machine.arch.ram_base) >> 12
+            testbed.firmware.write(f"frames[{number}].owner", 2)
+            assert False
+        """
+    )
+    bench.runpytest_subprocess()
+    page = f"{int(GuestMap.PAGES):#x}"
+    first, second = (only_folder(bench) / "doubts.txt").read_text().splitlines()
+    assert first.endswith(f": the record gives it to g2 at {page}, whose stage 2 does not")
+    assert second.endswith(f": g1 maps it at {page}, of which the record knows nothing")
 
 
 def test_the_machine_goes_on_after_its_evidence_was_taken(bench: pytest.Pytester) -> None:
@@ -159,6 +184,7 @@ def test_a_kernel_that_is_not_ours_has_evidence_too(second: pytest.Pytester) -> 
     folder = only_folder(second)
     assert names(folder) == ALWAYS | {"parrot.elf"}
     assert "ok count=a" in (folder / "requests.txt").read_text()
+    assert "hv guests" not in (folder / "reproduce.sh").read_text()
     assert "receive" in (folder / "registers.txt").read_text().splitlines()[0]
 
 

@@ -5,20 +5,42 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from pageferry import Testbed
 from pageferry.cli import main
+from pageferry.testbed import firmware_directory
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 
 
-def test_the_test_in_the_readme_passes(bed: Testbed) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def python_code(part: str) -> str:
+    """The block of the README that has this in it."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (code,) = (block for block in blocks if part in block)
+    return str(code)
+
+
+@pytest.mark.parametrize(
+    "name", ["test_a_page_that_was_remapped_is_gone", "test_the_records_say_the_same"]
+)
+def test_the_tests_in_the_readme_pass(bed: Testbed, name: str) -> None:
     names: dict[str, Callable[[Testbed], None]] = {}
-    exec(code, names)
-    names["test_a_page_that_was_remapped_is_gone"](bed)
+    exec(python_code(name), names)
+    names[name](bed)
+
+
+def test_a_machine_is_started_as_in_the_readme(
+    arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = (firmware_directory(arch) / "hypervisor.elf").absolute()
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "my.elf").symlink_to(kernel)
+    monkeypatch.chdir(tmp_path)
+    code = python_code("with Machine").replace("early", "hypervisor_main")
+    exec(re.sub(r'arch\.get\(".*?"\)', f'arch.get("{arch}")', code), {})
 
 
 def test_the_console_answers_as_in_the_readme(bed: Testbed) -> None:

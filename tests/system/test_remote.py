@@ -193,7 +193,15 @@ def test_the_evidence_of_a_remote_machine_has_its_memory(
     assert {path.name for path in folder.iterdir()} == {
         *("failure.txt", "console.log", "mi.log", "timeline.log", "requests.txt"),
         *("registers.txt", "guest1.txt", "guest1.json", "guest2.txt", "guest2.json"),
-        *("frames.txt", "frames.json", "hypervisor.elf", "agent.elf", "ram.bin", "reproduce.sh"),
+        *(
+            "frames.txt",
+            "frames.json",
+            "doubts.txt",
+            "hypervisor.elf",
+            "agent.elf",
+            "ram.bin",
+            "reproduce.sh",
+        ),
     }
     assert "target lacks  monitor, snapshot" in (folder / "failure.txt").read_text()
     ram = ["--arch", arch, "--ram", str(folder / "ram.bin")]

@@ -1,8 +1,28 @@
-"""`pageferry console`: what a person types is answered, to the end of the input."""
+"""`pageferry console`: what a person types, or a pipe brings, is answered to its end."""
 
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from click.testing import CliRunner
 
 from pageferry.cli import main
+from pageferry.manifest import FOLDER, running
+from pageferry.report import console
+from pageferry.testbed import firmware_directory
+
+LINES = "".join(f"{number} remap 7 0 0 0\n" for number in range(1, 5))
+
+
+def answers(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("<")]
+
+
+@pytest.fixture
+def kernel(arch: str) -> Path:
+    return (firmware_directory(arch) / "hypervisor.elf").absolute()
 
 
 def test_what_is_typed_is_answered_until_the_input_ends(arch: str) -> None:
@@ -11,9 +31,49 @@ def test_what_is_typed_is_answered_until_the_input_ends(arch: str) -> None:
     assert ran.exit_code == 0, ran.output
     lines = ran.output.splitlines()
     assert f"# pageferry {arch} ready" in lines
-    answers = [line for line in lines if line.startswith("< ")]
-    assert [answer.split()[1:3] for answer in answers[:3]] == [
+    assert [answer.split()[1:3] for answer in answers(ran.output)] == [
         ["5", "ok"],
         ["6", "out-of-range"],
         ["0", "bad-request"],
     ]
+
+
+def test_every_line_of_a_pipe_is_answered_and_nothing_else(
+    arch: str,
+    kernel: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(LINES))
+    console.run(arch, kernel)
+    captured = capsys.readouterr()
+    assert [line.split()[:3] for line in answers(captured.out)] == [
+        ["<", str(number), "unknown-vm"] for number in range(1, 5)
+    ]
+    assert "Ctrl-D ends it" in captured.err
+
+
+class Typist:
+    """Somebody who looks from another shell before each line, and ends with Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for line in ("1 help\n", "2 help\n"):
+            self.seen += [machine.kernel for machine in running(FOLDER)]
+            yield line
+        raise KeyboardInterrupt
+
+
+def test_tools_find_the_machine_and_ctrl_c_ends_it(
+    arch: str, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typist = Typist()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", typist)
+    console.run(arch, kernel)
+    assert typist.seen == [str(kernel)] * 2
+    assert running(FOLDER) == []

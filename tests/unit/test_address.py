@@ -2,8 +2,10 @@
 
 import pytest
 
-from pageferry.abi import GuestMap
-from pageferry.address import GPA, is_aligned, page_of
+from pageferry.abi import GuestMap, Status
+from pageferry.address import GPA, HPA, is_aligned, page_of
+from pageferry.ledger import Kind, Record
+from pageferry.testbed import Answer
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,11 @@ def test_an_address_is_aligned_at_the_first_byte_of_a_page_only(
     address: int, aligned: bool
 ) -> None:
     assert is_aligned(address) is aligned
+
+
+def test_what_holds_addresses_shows_them_in_hexadecimal_and_numbers_as_they_are() -> None:
+    answer = repr(Answer(Status.OK, frame=HPA(0x50_0000), instructions=640))
+    assert answer.endswith("text='', frame=0x500000, instructions=640)")
+    assert "frame=None" in repr(Answer(Status.BUSY))
+    assert "owner=1, " in repr(Record(Kind.GUEST, 1, owner_gpa=GPA(0x1000)))
+    assert "owner_gpa=0x1000, " in repr(Record(Kind.GUEST, 1, owner_gpa=GPA(0x1000)))

@@ -171,6 +171,19 @@ def test_a_frame_that_nobody_has_is_nobody_s(made: System) -> None:
     ]
 
 
+def test_doubts_are_the_frames_of_which_record_and_tables_differ(made: System) -> None:
+    made.give(1, RAM + 0x8000, FRAMES + 0x5000, P | U | NX)
+    frames = [HPA(FRAMES + 0x1000 * page) for page in range(16)]
+    records = {
+        frame: inspect.Record("guest", 1, 0, GPA(RAM + frame - FRAMES), GPA(0)) for frame in frames
+    }
+    table = inspect.Record("free", 0, 0, GPA(0), GPA(0))
+    assert list(inspect.doubts(made.system, {made.roots[1]: table, **records})) == [
+        (made.roots[1], "by the record it is not a table, by the tables the other way round"),
+        (frames[5], "g2 maps it at 0x60008000, of which the record knows nothing"),
+    ]
+
+
 # Maps
 
 

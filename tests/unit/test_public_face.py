@@ -13,6 +13,7 @@ FACE = Path(pageferry.__file__)
 PUBLIC = [
     "Command",
     "Door",
+    "Guest",
     "GuestException",
     "GuestFault",
     "GuestReport",
@@ -22,11 +23,14 @@ PUBLIC = [
     "Judgement",
     "Machine",
     "Observers",
+    "Operation",
+    "Request",
     "RequestRefused",
     "Status",
     "Testbed",
     "Verdict",
     "WaitTimeout",
+    "apply",
     "judge",
 ]
 

@@ -198,6 +198,7 @@ def test_a_test_that_needs_what_the_target_lacks_is_skipped_by_its_name(
     ("mark", "message"),
     [
         ('needs("magic")', "*no capability is called 'magic'; there are: console, *"),
+        ("pageferry(cpus=3, icount=True)", "*::test_it: instructions are counted on one CPU only"),
         ("pageferry(legs=3)", "*the mark pageferry takes cpus, icount, not 'legs'"),
     ],
 )
@@ -217,3 +218,20 @@ def test_what_needs_the_terminal_is_refused_with_several_workers(
     result = pytester.runpytest_subprocess(f"--pageferry-{flag}", "-n2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --pageferry-{flag} needs this terminal: not with -n"])
+
+
+DISAGREES = """
+    import pytest
+    from pageferry.ownership import Disagreement, Wrong
+
+    def test_it(pageferry_pool):
+        found = [Disagreement(Wrong.BOOKKEEPING, f"frame {number}") for number in range(3)]
+        assert found == []
+"""
+
+
+def test_disagreements_are_shown_a_line_each(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(DISAGREES)
+    result = pytester.runpytest_subprocess()
+    lines = [f"E *wrong bookkeeping: frame {number}" for number in range(3)]
+    result.stdout.fnmatch_lines(["E *machine and model disagree on: 3", *lines], consecutive=True)

@@ -1,14 +1,23 @@
 """What a run is told: four places, one order, and values that make sense."""
 
+import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pageferry import arch
-from pageferry.settings import OPTIONS, TARGETS, Settings, firmware_folder, gather
+from pageferry.settings import (
+    OPTIONS,
+    TARGETS,
+    Settings,
+    firmware_folder,
+    gather,
+    stale_firmware,
+)
 
 HERE, ROOT, INI = Path("/here"), Path("/root-of-it"), Path("/ini")
 GOOD = {
@@ -25,6 +34,7 @@ GOOD = {
     "firmware": "fw",
     "evidence": "ev",
 }
+WIRES = ("serial", "gdb_server", "reset")
 VALUES = {
     **GOOD,
     "arch": ("x86_64",),
@@ -69,7 +79,9 @@ def test_nothing_said_gives_the_defaults() -> None:
     ("place", "base"), [("line", HERE), ("environ", HERE), ("ini", INI)], ids=lambda it: str(it)
 )
 def test_every_option_can_be_said_in_every_place(option: Any, place: str, base: Path) -> None:
-    found = getattr(gathered(**{place: {option.name: GOOD[option.name]}}), option.name)
+    remote = {name: GOOD[name] for name in WIRES} if option.name in WIRES else {}
+    remote |= {"target": "remote"} if remote else {}
+    found = getattr(gathered(**{place: {option.name: GOOD[option.name], **remote}}), option.name)
     relative = option.name in ("firmware", "evidence")
     assert found == (base / GOOD[option.name] if relative else VALUES[option.name])
 
@@ -94,6 +106,8 @@ def test_an_empty_text_is_as_good_as_none() -> None:
         ("timeout_scale", "0", "=0: it is a factor greater than 0"),
         ("timeout_scale", "nan", "=nan: it is a factor greater than 0"),
         ("timeout_scale", "inf", "=inf: it is a factor greater than 0"),
+        ("gdb_server", "board", "=board: it is HOST:PORT, or the path of a socket"),
+        ("gdb_server", "board:", "=board:: it is HOST:PORT, or the path of a socket"),
         ("target", "moon", f"=moon: there are: {', '.join(TARGETS)}"),
         ("kernel", "no.elf", "=no.elf: there is no file /here/no.elf"),
         ("qemu_args", "'", "=': No closing quotation"),
@@ -113,6 +127,17 @@ def test_a_bad_value_is_named_with_its_place_and_what_would_do(
 def test_a_remote_target_needs_both_of_its_wires(wires: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="a remote target needs --serial PATH and --gdb HOST:PORT"):
         gathered({"target": "remote", **wires})
+
+
+@pytest.mark.parametrize("name", WIRES)
+def test_the_wires_of_a_remote_target_are_not_taken_for_another(name: str) -> None:
+    with pytest.raises(ValueError, match="is for a remote target: --pageferry-target remote"):
+        gathered({name: GOOD[name]})
+
+
+def test_a_variable_that_is_nearly_ours_is_told_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match=r"PAGEFERRY_CPU is none of ours; .* PAGEFERRY_CPUS,"):
+        gathered(environ={"cpu": "3"})
 
 
 def test_a_remote_target_has_what_every_target_has_and_no_more() -> None:
@@ -174,3 +199,48 @@ def test_instructions_are_counted_on_one_cpu_only() -> None:
     settings = gathered({"cpus": "3"})
     assert "icount" not in settings.capabilities()
     assert "icount" in settings.capabilities(cpus=1)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """One with a firmware that was built of two sources and a linker script."""
+    built = tmp_path / "build/firmware/vax"
+    sources = ["firmware/core/main.c", "firmware/include/abi.h", "firmware/arch/vax/hypervisor.ld"]
+    for name in (*sources, "firmware/arch/pdp11/cpu.h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (built / "core").mkdir(parents=True)
+    (built / "core/main.c.d").write_text(
+        f"main.c.o: {sources[0]} \\\n  {sources[1]}\n\n{sources[1]}:\n"
+    )
+    (built / "hypervisor.elf").touch()
+    return tmp_path
+
+
+def of_vax(checkout: Path, **more: Any) -> list[str]:
+    return stale_firmware(replace(gathered(), arch=("vax",), **more), checkout)
+
+
+def make_newer(file: Path) -> None:
+    later = file.stat().st_mtime + 1
+    os.utime(file, (later, later))
+
+
+def test_of_a_firmware_that_is_newer_than_its_sources_nothing_is_said(checkout: Path) -> None:
+    make_newer(checkout / "firmware/arch/pdp11/cpu.h")
+    make_newer(checkout / "build/firmware/vax/hypervisor.elf")
+    assert of_vax(checkout) == []
+
+
+@pytest.mark.parametrize("name", ["core/main.c", "include/abi.h", "arch/vax/hypervisor.ld"])
+def test_a_source_that_is_newer_than_its_firmware_is_named(checkout: Path, name: str) -> None:
+    make_newer(checkout / "firmware" / name)
+    product = "build/firmware/vax/hypervisor.elf"
+    assert of_vax(checkout) == [f"firmware/{name} is newer than {product}: make firmware ARCH=vax"]
+
+
+def test_of_a_firmware_that_is_not_built_or_somewhere_else_nothing_is_said(checkout: Path) -> None:
+    make_newer(checkout / "firmware/core/main.c")
+    assert of_vax(checkout, firmware=checkout) == []
+    (checkout / "build/firmware/vax/hypervisor.elf").unlink()
+    assert of_vax(checkout) == []

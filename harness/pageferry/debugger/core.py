@@ -231,7 +231,7 @@ class Debugger:
         deadline = Deadline.after(timeout)
         until = self.breakpoint(where, condition, temporary=True)
         self.cont()
-        return self._wait_at_temporary(f"{until.number}", deadline)
+        return self._wait_at_temporary(f"{until.number}", where, deadline)
 
     def write_and_run_to(
         self, address: HPA, data: bytes, where: str, condition: str, timeout: Timeout = None
@@ -243,16 +243,16 @@ class Debugger:
         insert = f"-break-insert -t -c {quoted(condition)} {quoted(where)}"
         write = Command(write_command(address, data), physical=True)
         self._resume(write, Command(insert), Command("-exec-continue"))
-        return self._wait_at_temporary("$bpnum", Deadline.after(timeout))
+        return self._wait_at_temporary("$bpnum", where, Deadline.after(timeout))
 
-    def _wait_at_temporary(self, number: str, deadline: Deadline) -> Stop:
+    def _wait_at_temporary(self, number: str, where: str, deadline: Deadline) -> Stop:
         """Wait; a temporary breakpoint that did not bring the stop about is deleted."""
         delete = partial(self.execute_standing, on_console(f"delete {number}"))
         try:
             stop = self.wait(deadline)
-        except WaitTimeout:
+        except WaitTimeout as error:
             delete()
-            raise
+            raise WaitTimeout(f"the machine to reach {where}", error.seconds, error.seen) from error
         if not stop.temporary:
             with suppress(DebuggerError):  # it was hit as well
                 delete()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ..address import GPA, GVA, HPA, PAGE_SIZE, page_of
+from ..address import GPA, GVA, HPA, PAGE_SIZE, in_hex, page_of
 from ..errors import HarnessError, MemoryUnreadable
-from ..paging import GuestTranslation, Mapping, Rights, leaves, table_frames, walk_guest
+from ..paging import GuestTranslation, Rights, leaves, table_frames, walk_guest
+from ..paging import Mapping as Leaf
 from ..paging import walk as walk_stage
 from .system import System
 
@@ -130,7 +132,7 @@ def map_of(system: System, vm: int, stage: int = 2) -> list[Range]:
     return _joined(leaves(own, system.arch.stage1, HPA(roots.stage1)))
 
 
-def _joined(mappings: Iterable[Mapping]) -> list[Range]:
+def _joined(mappings: Iterable[Leaf]) -> list[Range]:
     found: list[Range] = []
     for leaf in mappings:
         last = found[-1] if found else None
@@ -181,6 +183,8 @@ class Record:
     owner_gpa: GPA
     borrower_gpa: GPA
 
+    __repr__ = in_hex
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -189,6 +193,8 @@ class Holder:
     vm: int
     gpa: GPA
     rights: Rights
+
+    __repr__ = in_hex
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,8 @@ class Owner:
     table: int | None
     doubts: tuple[str, ...]
 
+    __repr__ = in_hex
+
 
 def owner(system: System, address: HPA) -> Owner:
     """Who has the frame that `address` lies in: by the record, and by walking the tables."""
@@ -226,6 +234,27 @@ def owner(system: System, address: HPA) -> Owner:
     record = _record(system, frame)
     doubts = tuple(_doubts(record, holders, table))
     return Owner(frame, record, tuple(holders), table, doubts)
+
+
+def doubts(system: System, records: Mapping[HPA, Record]) -> Iterator[tuple[HPA, str]]:
+    """Of every frame that has a record, by rising address: what `Owner.doubts` would have.
+
+    One walk of each guest's tables serves them all.
+    """
+    frames = sorted(records)
+    holders: dict[HPA, list[Holder]] = {}
+    tables: dict[HPA, int] = {}
+    for vm in system.vms:
+        root = system.roots(vm).stage2
+        tables |= dict.fromkeys(table_frames(system.memory, system.arch.stage2, root), vm)
+        for leaf in leaves(system.memory, system.arch.stage2, root):
+            first, end = (bisect_left(frames, leaf.output + it) for it in (0, leaf.size))
+            for frame in frames[first:end]:
+                holder = Holder(vm, GPA(leaf.address + frame - leaf.output), leaf.rights)
+                holders.setdefault(frame, []).append(holder)
+    for frame in frames:
+        for doubt in _doubts(records[frame], holders.get(frame, []), tables.get(frame)):
+            yield frame, doubt
 
 
 def _record(system: System, frame: HPA) -> Record | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
+from .. import books, inspect, ledger
 from ..address import GPA, HPA, PAGE_SIZE
 from ..errors import MemoryUnreadable
 from ..guest import Guest
@@ -15,6 +17,9 @@ from ..journal import Entry
 from ..memory import PhysicalMemory
 from ..paging import Mapping, TableFormat, leaves
 from ..testbed import Testbed
+
+_ADDRESSES = re.compile(r"address|output|entry|stage[12]_root|\w+_gpa")
+"""Keys whose numbers are written in hexadecimal."""
 
 LONGEST_LIST = 20_000
 """Lines of one account; tables that a test has ruined may have a million."""
@@ -33,18 +38,29 @@ def lines(entries: Iterable[Entry]) -> str:
 
 
 def requests(entries: Iterable[Entry]) -> str:
-    """Each request on the console with its answer, and how long that took."""
-    told: dict[str, list[str]] = {}
+    """Each request on the console with its answer, and how long that took.
+
+    Before the answer what an agent was asked by it, behind it what the agent reported.
+    """
+    told: dict[str, dict[str, str]] = {}
     asked: dict[str, float] = {}
     for entry in entries:
-        if entry.way == ">" and (found := _REQUEST.fullmatch(entry.text)):
+        if entry.wire == "agent":
+            number, _, said = entry.text.partition(" ")
+            if number in told:
+                part = "work" if entry.way == ">" else "report"
+                told[number][part] = f"{'':12} {said}\n"
+        elif entry.way == ">" and (found := _REQUEST.fullmatch(entry.text)):
             line, number = found.groups()
             asked.setdefault(number, entry.seconds)  # it may have been sent again
-            told.setdefault(number, [f"{asked[number]:12.6f} {line}\n", f"{'':12} no answer\n"])
+            first = f"{asked[number]:12.6f} {line}\n"
+            parts = {"line": first, "work": "", "answer": f"{'':12} no answer\n", "report": ""}
+            told.setdefault(number, parts)
         elif entry.way == "<" and (found := _REPLY.fullmatch(entry.text)) and found[2] in told:
             took = (entry.seconds - asked[found[2]]) * 1000
-            told[found[2]][1] = f"{'':12} {found[1]}   ({took:.1f} ms)\n"
-    return "".join(line for pair in told.values() for line in pair) or "no request was made\n"
+            told[found[2]]["answer"] = f"{'':12} {found[1]}   ({took:.1f} ms)\n"
+    lines = (line for parts in told.values() for line in parts.values())
+    return "".join(lines) or "no request was made\n"
 
 
 def registers(human: str, images: Iterable[Image]) -> str:
@@ -131,6 +147,21 @@ def guest_tables(guest: Guest) -> dict[str, Any]:
     }
 
 
+def as_json(found: Any) -> str:
+    """Tables or records for programs; addresses are hexadecimal strings, as in all our JSON."""
+    return json.dumps(_in_hex(found), indent=1) + "\n"
+
+
+def _in_hex(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        # An address may be a structure around its one number.
+        inner = key if _ADDRESSES.fullmatch(key) else ""
+        return {name: _in_hex(held, inner or name) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_in_hex(held) for held in value]
+    return f"{value:#x}" if isinstance(value, int) and _ADDRESSES.fullmatch(key) else value
+
+
 def guest_text(tables: dict[str, Any]) -> str:
     """The same to be read; the entry is the first of its run."""
     told = [tables["where"]]
@@ -159,6 +190,28 @@ def frame_runs(bed: Testbed) -> list[dict[str, Any]]:
         record = {**first[1], "kind": kinds.get(first[1]["kind"], first[1]["kind"])}
         runs.append({"first": first[0], "count": 1 + len(rest), **record})
     return runs
+
+
+def doubts(bed: Testbed) -> str:
+    """Where records and stage-2 tables do not say the same, a line each."""
+    machine = bed.machine
+    base, size = machine.arch.ram_base, bed.firmware.size("frames[0]")
+    ends = base + bed.firmware.size("frames") // size * PAGE_SIZE
+    known = books.records(bed.firmware, machine)
+    records = {
+        frame: _as_inspected(known.get(frame, ledger.NOBODY))
+        for frame in map(HPA, range(base, ends, PAGE_SIZE))
+    }
+    system = inspect.System(machine.arch, machine.memory, bed.firmware)
+    found = islice(inspect.doubts(system, records), LONGEST_LIST)
+    return "".join(f"frame {frame:#x}: {doubt}\n" for frame, doubt in found) or "there is none\n"
+
+
+def _as_inspected(record: ledger.Record) -> inspect.Record:
+    kind = record.kind.name.lower()
+    return inspect.Record(
+        kind, record.owner, record.borrower, record.owner_gpa, record.borrower_gpa
+    )
 
 
 def handed_out(runs: list[dict[str, Any]]) -> int:

@@ -4,38 +4,61 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .. import arch as architectures
 from ..errors import ChannelClosed, HarnessError
 from ..machine import Machine
+from ..manifest import FOLDER
 
 FOREVER = 1e9
 """Seconds: a person may take their time."""
+
+LAST = 1 << 62
+"""The number of the request behind all that was typed: none that a person would choose."""
+
+HINT = "Type a request, 1 help for example. Ctrl-D ends it. Other shells: pageferry inspect guests"
 
 
 def run(arch: str, kernel: Path, **machine: Any) -> None:
     """Boot, show what the machine writes, send it the lines of standard input.
 
-    Ends with the input, once everything typed was answered. Arguments as `Machine`.
+    Ends with the input, once everything typed was answered, and at once with Ctrl-C.
+    Meanwhile tools find the machine. Arguments as `Machine`.
     """
-    with Machine(architectures.get(arch), kernel, **machine) as booted:
+    with Machine(architectures.get(arch), kernel, manifests=FOLDER, **machine) as booted:
         printer = threading.Thread(target=_show, args=(booted,), daemon=True)
         printer.start()
         booted.cont()
         booted.console.await_log(f"pageferry {arch} ready")
-        for line in sys.stdin:
-            booted.console.send_line(line.rstrip("\n"))
-        booted.console.request("help")
-    printer.join()
+        print(HINT, file=sys.stderr)
+        with suppress(KeyboardInterrupt):
+            for line in sys.stdin:
+                booted.console.send_line(line.rstrip("\n"))
+            _await_answers(booted)
+            printer.join()
+
+
+def _await_answers(machine: Machine) -> None:
+    """Requests are answered in turn: with one more, all before it were."""
+    machine.console.send_line(f"{LAST} end")
+
+    def answered() -> bool | None:
+        return any(map(_is_last, machine.console.lines)) or None
+
+    machine.channel.await_fact(answered, "the answer to the last line")
+
+
+def _is_last(line: str) -> bool:
+    return line.startswith(f"< {LAST} ")
 
 
 def _show(machine: Machine) -> None:
-    """Print line by line until the machine is gone."""
+    """Print line by line until all is answered or the machine is gone."""
     try:
-        while True:
-            line = machine.console.expect(r"[^\r\n]*\r?\n", FOREVER).group()
+        while not _is_last(line := machine.console.expect(r"[^\r\n]*\r?\n", FOREVER).group()):
             print(line.rstrip(), flush=True)
     except ChannelClosed:
         return

@@ -4,10 +4,12 @@
     console.log     the console's lines, the test's name before them
     qmp.log mi.log  what the monitor, and gdb where it was used, were told and said
     timeline.log    all wires on one clock
-    requests.txt    requests on the console, each with its answer
+    requests.txt    requests on the console, each with its answer; of what an agent was asked
+                    by one, its report too
     registers.txt   every CPU's, and where it is by name
     guest1.txt ...  each guest's two tables, walked in physical memory; also as .json
     frames.txt      the hypervisor's record of every frame; also as .json
+    doubts.txt      every frame of which records and stage-2 tables do not say the same
     *.elf           the images
     ram.bin         physical memory, sparse; of a remote machine as far as frames are given
                     to anybody, and as DUMP is enough for
@@ -21,7 +23,6 @@ others are taken all the same.
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -148,7 +149,7 @@ class Evidence:
             if wire == "console" or self._journal.entries(self._since, [wire]):
                 self._write(f"{wire}.log", partial(accounts.lines, self._entries(wire)))
         self._write("timeline.log", lambda: accounts.lines(self._entries()))
-        self._write("requests.txt", lambda: accounts.requests(self._entries("console")))
+        self._write("requests.txt", lambda: accounts.requests(self._entries("console", "agent")))
 
     def _registers(self) -> str:
         human = self.scene.machine.monitor.human("info registers -a", self._deadline)
@@ -168,6 +169,7 @@ class Evidence:
         base = bed.machine.arch.ram_base
         show = partial(accounts.frame_text, base=base)
         self._frames = self._take_pair("frames", partial(accounts.frame_runs, bed), show) or []
+        self._write("doubts.txt", partial(accounts.doubts, bed))
 
     def _take_pair(self, name: str, find: Callable[[], Any], show: Callable[[Any], str]) -> Any:
         """The same for people and for programs; None if it could not be found."""
@@ -176,7 +178,7 @@ class Evidence:
             self._write(f"{name}.txt", lambda: f"not taken: {self.problems[-1]}\n")
             return None
         self._write(f"{name}.txt", partial(show, found))
-        self._write(f"{name}.json", lambda: json.dumps(found, indent=1) + "\n")
+        self._write(f"{name}.json", partial(accounts.as_json, found))
         return found
 
     def _take_images(self) -> None:
@@ -210,7 +212,8 @@ class Evidence:
     def _take_script(self, command: Sequence[str], ram: int) -> None:
         machine, path = self.scene.machine, self.folder / "reproduce.sh"
         about = self.scene.test, machine.arch.name
-        path.write_text(reproduce.script(*about, command, machine.kernel.name, ram))
+        ours = self.scene.bed is not None
+        path.write_text(reproduce.script(*about, command, machine.kernel.name, ram, ours=ours))
         path.chmod(0o755)
 
     def _take_snapshot(self) -> None:

@@ -20,11 +20,7 @@ _SCRIPT = """#!/bin/sh
 #   ./reproduce.sh                    gdb, as the test has left the machine; ends QEMU too
 #   ./reproduce.sh -batch -ex bt      any arguments of gdb
 #   GDB=gdb ./reproduce.sh            another gdb than gdb-multiarch
-#   (gdb) hv guests                   what the tables say; `hv help`
-#
-# pageferry inspect --arch {arch} --ram {ram_file} --kernel {kernel} guests
-# answers from RAM alone who has which frame, without QEMU.
-#
+{ours}#
 # What the console says after `continue` goes to console-restored.log.
 #
 # Registers, devices and RAM come from {snapshot_file}. If QEMU cannot load that (on x86
@@ -67,13 +63,22 @@ else
 fi
 """
 
+_OURS = """#   (gdb) hv guests                   what the tables say; `hv help`
+#
+# pageferry inspect --arch {arch} --ram {ram_file} --kernel {kernel} guests
+# answers from RAM alone who has which frame, without QEMU.
+"""
 
-def script(test: str, arch: str, command: Sequence[str], kernel: str, ram: int) -> str:
+
+def script(
+    test: str, arch: str, command: Sequence[str], kernel: str, ram: int, *, ours: bool
+) -> str:
     """The text of the script.
 
     command  what QEMU was started with
     kernel   the name of its kernel's copy, beside the script
     ram      bytes of RAM
+    ours     whether the kernel is our hypervisor, of which more can be asked
     """
     qemu, *arguments = command
     kept = [word for option in _options(arguments) if _is_kept(option) for word in option]
@@ -94,8 +99,7 @@ def script(test: str, arch: str, command: Sequence[str], kernel: str, ram: int) 
         only_ram=shlex.join(only_ram),
         kernel=shlex.quote(kernel),
         snapshot_file=SNAPSHOT_FILE,
-        arch=arch,
-        ram_file=RAM_FILE,
+        ours=_OURS.format(arch=arch, ram_file=RAM_FILE, kernel=shlex.quote(kernel)) if ours else "",
         hv=SCRIPT,
     )
 
