@@ -23,6 +23,7 @@ others are taken all the same.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -200,6 +201,8 @@ class Evidence:
         if taken is not None and taken < size:
             said = f"only {taken >> 10} of {size >> 10} KiB came through gdb in {DUMP:g} s"
             self.problems.append(f"{reproduce.RAM_FILE}: {said}")
+        if taken == size:  # as long as RAM is: a board may need what lies at its end
+            os.truncate(self.folder / reproduce.RAM_FILE, taken := machine.ram)
         if taken:
             command = emulation(machine.arch, machine.cpus, taken)
             self._try("reproduce.sh", lambda: self._take_script(command, taken))
