@@ -28,7 +28,7 @@ endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 
-.PHONY: help run console debug test bench lint format setup firmware doctor clean FORCE
+.PHONY: help run console debug test bench lint format setup firmware plugin doctor clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,7 +50,7 @@ debug: setup ## start QEMU stopped, and gdb in front of it that knows `hv guests
 
 test: ## everything that CI checks: lint, types, unit and system tests, these on every ARCH
 	@$(MAKE) ARCH=$(TESTED) setup
-	@$(MAKE) ARCH=$(TESTED) firmware lint
+	@$(MAKE) ARCH=$(TESTED) firmware plugin lint
 	@.venv/bin/pytest --pageferry-arch $(TESTED) $(PYTEST_ARGS)
 
 bench: setup ## what the harness costs, beside its goals; also as build/bench/ARCH.json
@@ -155,3 +155,18 @@ $(B)/settings: FORCE
 
 -include $(patsubst %.o,%.d,$(core_objects) $(guest_objects))
 endif
+
+# ------------------------------------------------------------------ plugin --
+#
+# A part of the emulator's process, which writes down what the CPUs do: it is built for
+# this machine, and for every architecture alike.
+
+PLUGIN_CC := $(if $(filter 0,$(LLVM)),gcc,clang)
+PLUGIN_CFLAGS := -std=gnu17 -fPIC -shared -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes
+
+plugin: build/plugin/recorder.so ## build/plugin/recorder.so, which tests of invalidation load into QEMU
+
+build/plugin/recorder.so: $(wildcard firmware/plugin/*.c firmware/plugin/*.h) Makefile
+	@mkdir -p $(@D)
+	@echo "  CC  $@"
+	$(Q)$(PLUGIN_CC) $(PLUGIN_CFLAGS) -o $@ $(filter %.c,$^)

@@ -1,3 +1,12 @@
 """What every test may use."""
 
+import pytest
+
 pytest_plugins = ["pytester"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add how long the random tests of invalidation go on."""
+    parser.addoption(
+        "--remaps", type=int, default=200, help="randomized remaps under the TCG plugin, a machine"
+    )

@@ -35,6 +35,7 @@ from .image import Image
 from .manifest import Manifest, announced, start_time
 from .memory import RamFile
 from .monitor import Event, Monitor, MonitorMemory
+from .recorder import Recorder
 from .snapshot import Snapshots
 
 MIB = 1 << 20
@@ -59,6 +60,7 @@ class Machine(Waiting):
     console_log gets every byte the machine writes to its console
     manifests   the folder where tools find it while it runs (`manifest.FOLDER`), None:
                 they do not
+    plugin      the TCG plugin that records what the CPUs do (`recorder`), None: none does
 
     Entering raises ImageError for a kernel that is none of this architecture,
     QemuMissing, and QemuDied when QEMU refuses its arguments. The machine is then
@@ -87,6 +89,7 @@ class Machine(Waiting):
         ram: int = RAM,
         console_log: Path | None = None,
         manifests: Path | None = None,
+        plugin: Path | None = None,
     ) -> None:
         if icount and (cpus > 1 or not arch.icount):
             raise ValueError("instructions are counted on one CPU only, where QEMU can at all")
@@ -99,6 +102,8 @@ class Machine(Waiting):
         self._extra_args = tuple(extra_args)
         self._console_log = console_log
         self._manifests = manifests
+        self._plugin = plugin
+        self.recorder: Recorder | None = None
         self._owned = ExitStack()
         self._debugger: Debugger | None = None
         self._stub_listens = False
@@ -144,6 +149,10 @@ class Machine(Waiting):
         spool = owned.enter_context(_memfd("spool"))
         self._stub = Stub()
         owned.callback(self._stub.close)
+        if self._plugin:
+            end = self.image.symbol("hypervisor_end")
+            self.recorder = Recorder(self._plugin, self.arch, self.cpus, self.ram, end)
+            owned.callback(self.recorder.close)
         with _memfd("ram") as ram, _memfd("snapshots") as disk:  # QEMU has its own afterwards
             ram.truncate(self.ram)
             self.memory = owned.enter_context(RamFile(ram.fileno(), self.ram, self.arch.ram_base))
@@ -151,6 +160,7 @@ class Machine(Waiting):
             self.command = (program, *self._arguments(self._ram_fd))
             files = (ram, disk, spool, self.monitor.far_end)
             fds = [*(it.fileno() for it in files), self._stub.listener, self._stub.door]
+            fds += [self.recorder.fd] if self.recorder else []
             self._child = self._run(fds)
             owned.callback(self._child.close)
             self._snapshots = Snapshots(self.monitor, disk.fileno())
@@ -184,6 +194,7 @@ class Machine(Waiting):
             # Whatever happens to the machine, it stays there to be looked at.
             *("-action", "panic=pause,reboot=shutdown,shutdown=pause"),
             *("-kernel", str(self.kernel)),
+            *(self.recorder.arguments(ram) if self.recorder else ()),
             *self._extra_args,
         ]
 

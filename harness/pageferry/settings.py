@@ -177,8 +177,13 @@ class Settings:
 
         if self.target == "remote":
             return ALWAYS
-        counts = (cpus or self.cpus) == 1 and architectures.get(arch or self.arch[0]).icount
-        return frozenset(CAPABILITIES) - (frozenset() if counts else {"icount"})
+        described = architectures.get(arch or self.arch[0])
+        lacks = set()
+        if not described.icount or (cpus or self.cpus) > 1:
+            lacks.add("icount")
+        if described.traces is None:
+            lacks.add("plugin")
+        return frozenset(CAPABILITIES) - lacks
 
 
 def gather(

@@ -18,13 +18,17 @@ FIRMWARE = ROOT / "firmware"
 
 # A part knows only those before it. A part is a module or a folder of the
 # package; within a folder the modules know each other. Some are still to come.
-PURE = "errors address abi memory tables paging holdings ownership ledger verdict".split()
+PURE = [
+    *"errors address abi memory tables paging holdings ownership ledger verdict".split(),
+    *"protocol traces".split(),
+]
 STANDARD_LIBRARY_ONLY = [*PURE, "arch", "inspect"]
 ORDER = [
     *STANDARD_LIBRARY_ONLY,
     *"image wire".split(),
-    *"journal loop channel child console monitor snapshot manifest debugger machine target".split(),
-    *"guest books census gdb_door testbed observe settings pool".split(),
+    *"journal loop channel child console monitor snapshot manifest debugger".split(),
+    *"recorder machine target".split(),
+    *"guest books census gdb_door testbed oracle observe settings pool".split(),
 ]
 FACES = ["pytest_plugin", "cli", "report"]
 

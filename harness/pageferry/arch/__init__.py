@@ -13,6 +13,7 @@ from pkgutil import iter_modules
 from ..address import HPA
 from ..errors import HarnessError
 from ..tables import TableFormat
+from ..traces import Traces
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Arch:
     gdb_architecture  what gdb calls it
     spare_register  gdb's name of an integer register that holds any value: tests change it
     remap_goal      instructions that a remap may take at most, as the guest sees it
+    traces          what a TCG plugin can see of the invalidation protocol, None: nobody has
+                    said it yet
     root_of         the root table's address in the register that names it
     stage1_root, stage2_root, program_counter
                     where the value of that register of a guest is, as an image
@@ -58,6 +61,7 @@ class Arch:
     icount_in_turns: bool = False
     bios: str | None = None
     bios_package: str | None = None
+    traces: Traces | None = None
 
 
 def names() -> tuple[str, ...]:

@@ -27,7 +27,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..address import HPA
+from ..protocol import Barrier, Effect, Invalidate, Kick, Part
 from ..tables import MALFORMED, PAGE_BITS, Entry, Kind, Rights, TableFormat
+from ..traces import Instruction, Traces
 from . import Arch
 
 _VALID = 1 << 0
@@ -198,6 +200,47 @@ def _root_of(register: int) -> int:
     return register & 0x0000_FFFF_FFFF_FFFE
 
 
+_OPCODE = 0xFFFF_FFFF
+_NO_REGISTER = _OPCODE & ~31  # Rt
+
+
+def _tlbi(name: str, op1: int, crm: int, op2: int, parts: Part) -> Instruction:
+    """SYS #op1, C8, Ccrm, #op2 (DDI 0487, C5.5). What ends in IS is broadcast."""
+    value = 0xD508_0000 | op1 << 16 | 8 << 12 | crm << 8 | op2 << 5
+    means = partial(
+        Invalidate, parts=parts, everywhere=name.endswith("IS"), effect=Effect.AT_BARRIER
+    )
+    return Instruction(name, _NO_REGISTER, value, means)
+
+
+def _dsb(name: str, crm: int, publishes: bool, completes: bool) -> Instruction:
+    """DSB (C6.2): CRm says for whom, and whether for stores only."""
+    means = partial(Barrier, publishes=publishes, completes=completes)
+    return Instruction(f"DSB {name}", _OPCODE, 0xD503_309F | crm << 8, means)
+
+
+_TRACES = Traces(
+    instructions=(
+        Instruction("ERET", _OPCODE, 0xD69F_03E0, enters=True),
+        _tlbi("IPAS2E1IS", 4, 0, 1, Part.STAGE2),
+        _tlbi("IPAS2LE1IS", 4, 0, 5, Part.STAGE2),
+        _tlbi("IPAS2E1", 4, 4, 1, Part.STAGE2),
+        _tlbi("IPAS2LE1", 4, 4, 5, Part.STAGE2),
+        _tlbi("VMALLE1IS", 0, 3, 0, Part.COMBINED),
+        _tlbi("VMALLE1", 0, 7, 0, Part.COMBINED),
+        _tlbi("VMALLS12E1IS", 4, 3, 6, Part.ALL),
+        _tlbi("VMALLS12E1", 4, 7, 6, Part.ALL),
+        _tlbi("ALLE1IS", 4, 3, 4, Part.ALL),
+        _tlbi("ALLE1", 4, 7, 4, Part.ALL),
+        _dsb("SY", 15, publishes=True, completes=True),
+        _dsb("ST", 14, publishes=True, completes=False),
+        _dsb("ISH", 11, publishes=True, completes=True),
+        _dsb("ISHST", 10, publishes=True, completes=False),
+        # MSR ICC_SGI1R_EL1: S3_0_C12_C11_5
+        Instruction("SGI", _NO_REGISTER, 0xD518_CBA0, Kick),
+    ),
+)
+
 ARCH = Arch(
     name="aarch64",
     qemu="qemu-system-aarch64",
@@ -223,4 +266,5 @@ ARCH = Arch(
     gdb_architecture="aarch64",
     spare_register="x19",
     remap_goal=400,
+    traces=_TRACES,
 )

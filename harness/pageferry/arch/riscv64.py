@@ -18,8 +18,12 @@ itself. Rights of the guest's own tables are the supervisor's, with SUM and MXR 
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..address import HPA
+from ..protocol import Barrier, Invalidate, Kick
 from ..tables import MALFORMED, PAGE_BITS, Entry, Kind, Rights, TableFormat
+from ..traces import Instruction, Traces
 from . import Arch
 
 _VALID = 1 << 0
@@ -99,6 +103,19 @@ def _root_of(register: int) -> int:
     return (register & _FRAME_NUMBER) << PAGE_BITS
 
 
+# RISC-V privileged architecture: 3.3.2 SRET, 8.3.2 HFENCE.GVMA; unprivileged: 2.7 FENCE, whose
+# predecessor set is PI PO PR PW in bits 27 to 24.
+#
+# A remote fence is seen where it is executed: by OpenSBI, on each hart.
+_TRACES = Traces(
+    instructions=(
+        Instruction("SRET", 0xFFFF_FFFF, 0x1020_0073, enters=True),
+        Instruction("HFENCE.GVMA", 0xFE00_7FFF, 0x6200_0073, partial(Invalidate, orders=True)),
+        Instruction("FENCE W", 0x0100_707F, 0x0100_000F, Barrier),
+        Instruction("ECALL", 0xFFFF_FFFF, 0x0000_0073, Kick),
+    ),
+)
+
 ARCH = Arch(
     name="riscv64",
     qemu="qemu-system-riscv64",
@@ -128,4 +145,5 @@ ARCH = Arch(
     remap_goal=600,
     bios="opensbi-riscv64-generic-fw_dynamic.bin",
     bios_package="qemu-system-data",
+    traces=_TRACES,
 )

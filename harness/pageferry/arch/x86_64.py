@@ -20,7 +20,9 @@ taken as set in both stages, and stage-1 rights are the supervisor's with CR0.WP
 from __future__ import annotations
 
 from ..address import HPA
+from ..protocol import Flush, Kick
 from ..tables import MALFORMED, Entry, Kind, Rights, TableFormat
+from ..traces import ControlBlock, Device, Instruction, Traces
 from . import Arch
 
 _PRESENT = 1 << 0
@@ -82,6 +84,29 @@ def _root_of(register: int) -> int:
     return register & _ADDRESS
 
 
+_TRACES = Traces(
+    # 0F 01 D8 (APM 3, VMRUN)
+    instructions=(Instruction("VMRUN", mask=0xFF_FFFF, value=0xD8_010F, enters=True),),
+    # The low half of the local APIC's interrupt command register (APM 2, 16.5): writing it
+    # sends the interrupt.
+    devices=(Device("ICR", HPA(0xFEE0_0300), Kick),),
+    # The VMCB (APM 2, table B-1). VMRUN loads RAX from it (15.5.1), so that a hypervisor
+    # writes it before each entry.
+    control_block=ControlBlock(
+        expression="vms[{vm}].vcpus[{vcpu}].arch.vmcb",
+        tag=(0x058, 4),
+        flush=(0x05C, 1),
+        root=(0x0B0, 8),
+        always_written=(0x5F8, 8),
+        # TLB_CONTROL (APM 2, 15.16.1)
+        flushes={0: Flush.NONE, 1: Flush.ALL, 3: Flush.TAG, 7: Flush.TAG},
+    ),
+    # Each invalidation begins a new generation of the VM's translations (vcpu.c, smp.c).
+    invalidated_by="vms[{vm}].generation",
+    stores_in_order=True,  # APM 2, 7.2
+)
+
+
 ARCH = Arch(
     name="x86_64",
     qemu="qemu-system-x86_64",
@@ -111,4 +136,5 @@ ARCH = Arch(
     gdb_architecture="i386:x86-64",
     spare_register="rbx",
     remap_goal=400,
+    traces=_TRACES,
 )

@@ -205,6 +205,8 @@ def _address(die: DIE) -> int | None:
     if location is None or not isinstance(location.value, list) or not location.value:
         return None
     operation, *operand = location.value
+    if operation == DW_OP_ADDRX and any(byte < 0x80 for byte in operand[:-1]):
+        return None  # the number ends there: the compiler keeps the variable in parts
     if operation == DW_OP_ADDR:
         return int.from_bytes(bytes(operand), "little") or None  # 0: dropped by the linker
     if operation == DW_OP_ADDRX:

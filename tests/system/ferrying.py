@@ -1,0 +1,100 @@
+"""Pages that change hands at random, while the guests run or just after."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from pageferry import Command, GuestFault, Testbed
+from pageferry.address import GPA
+from pageferry.guest import Guest
+from pageferry.testbed import Door
+
+PAGES = 8
+"""Of each guest, that are handed around."""
+
+SLOTS = 64
+"""Pages of each window that they may come to."""
+
+KEPT = 100
+"""A page that its owner keeps and reads meanwhile."""
+
+
+@contextmanager
+def reading(guest: Guest, gpa: GPA, alias: int = 0) -> Iterator[None]:
+    """The guest reads a page without any exit, until it loses it or the block ends."""
+    watch = guest.begin(Command.WATCH, guest.gva(gpa, alias))
+    watch.await_rounds(100)
+    yield
+    guest.stop_watch()
+    with suppress(GuestFault):  # it has lost the page
+        watch.result()
+    guest.agent.write("report.stop", 0)  # which it has not seen then
+
+
+class Ferry:
+    """Who has which page, and a choice of what happens to one next."""
+
+    def __init__(self, bed: Testbed, seed: int) -> None:
+        self._bed = bed
+        self._pick = random.Random(seed)
+        self._places = [(guest, guest.page(it)) for guest in bed.guests for it in range(PAGES)]
+        self.remaps = 0
+
+    def run(self, remaps: int) -> None:
+        """Remap at least so often, in every way there is."""
+        alone = self._bed.machine.cpus == 1
+        ways: list[Callable[[], None]] = [self._by_guest, self._share]
+        ways += [self._by_console] if alone else [self._from_a_reader, self._beside_readers]
+        while self.remaps < remaps:
+            self._pick.choice(ways)()
+
+    def _other(self, guest: Guest) -> Guest:
+        a, b = self._bed.guests
+        return b if guest is a else a
+
+    def _choose(self) -> tuple[int, Guest, GPA, Guest, GPA]:
+        """One of the pages, and a free place with the other guest."""
+        number = self._pick.randrange(len(self._places))
+        source, gpa = self._places[number]
+        target = self._other(source)
+        slots = [target.window(it) for it in range(SLOTS)]
+        free = [it for it in slots if (target, it) not in self._places]
+        return number, source, gpa, target, self._pick.choice(free)
+
+    def _remap(self, door: Door = Door.CONSOLE) -> None:
+        number, source, gpa, target, to = self._choose()
+        self._bed.remap(source, gpa, target, to, door=door)
+        self._places[number] = target, to
+        self.remaps += 1
+
+    def _by_console(self) -> None:
+        self._remap()
+        guest, gpa = self._pick.choice(self._places)
+        guest.load(gpa)
+
+    def _by_guest(self) -> None:
+        self._remap(Door.GUEST)
+
+    def _share(self) -> None:
+        _, source, gpa, target, to = self._choose()
+        self._bed.share(source, gpa, target, to)
+        target.load(to)
+        if self._pick.random() < 0.5:
+            self._bed.reclaim(source, gpa)
+        else:
+            self._bed.relinquish(target, to)
+        source.store(gpa, self._pick.getrandbits(64))
+
+    def _from_a_reader(self) -> None:
+        number, source, gpa, target, to = self._choose()
+        with reading(source, gpa, alias=number % 2):
+            self._bed.remap(source, gpa, target, to)
+            target.store(to, self._pick.getrandbits(64))
+        self._places[number] = target, to
+        self.remaps += 1
+
+    def _beside_readers(self) -> None:
+        a, b = self._bed.guests
+        with reading(a, a.page(KEPT)), reading(b, b.page(KEPT)):
+            for _ in range(10):
+                self._remap()

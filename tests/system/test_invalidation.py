@@ -1,0 +1,142 @@
+"""What the CPUs did, as the plugin has seen it: the order of break, invalidate and make."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.mutants import MUTANTS
+from tests.system.ferrying import Ferry
+
+from pageferry import Testbed
+from pageferry.errors import HarnessError
+from pageferry.oracle import Finding, Oracle
+from pageferry.protocol import Access, Enter, Event, Invalidate, Kick, Leave, Rule, Store
+from pageferry.recorder import PLUGIN
+from pageferry.testbed import Door
+
+pytestmark = pytest.mark.needs("plugin")
+
+SEED_OF_MUTANTS = 5
+"""They are to be caught in every run alike."""
+
+REMAPS_OF_MUTANTS = 20
+
+# mutant, CPUs, the rules that name it
+CAUGHT = [
+    ("no_invalidation", 1, {Rule.INVALIDATE}),
+    ("no_invalidation", 3, {Rule.INVALIDATE}),
+    ("invalidate_before_unmap", 3, {Rule.INVALIDATE}),
+    ("make_before_break", 3, {Rule.BREAK_FIRST}),
+    ("protect_in_place", 1, {Rule.VALID_TO_VALID}),
+    ("no_lock_in_hypercall", 3, {Rule.LOCK}),
+    ("x86_local_only", 3, {Rule.EVERY_CPU, Rule.ACCESS}),
+    ("x86_no_wait_after_kick", 3, {Rule.COMPLETE}),
+    ("x86_no_flush_at_entry", 1, {Rule.ENTER}),
+    ("x86_one_asid", 1, {Rule.TAG}),
+]
+
+
+@pytest.fixture(scope="module")
+def start(arch: str) -> Iterator[dict[int, Testbed]]:
+    """Machines with the plugin, by their number of CPUs."""
+    started: dict[int, Testbed] = {}
+    yield started
+    for bed in started.values():
+        bed.close()
+
+
+@pytest.fixture
+def bed(start: dict[int, Testbed], arch: str, cpus: int) -> Testbed:
+    """Two guests that just got ready, in a machine with the plugin."""
+    if cpus in start:
+        start[cpus].restore()
+    else:
+        start[cpus] = Testbed.start(arch, cpus=cpus, plugin=PLUGIN)
+    return start[cpus]
+
+
+def told(findings: list[Finding]) -> str:
+    return "\n".join(map(str, findings))
+
+
+def test_random_remaps_raise_no_alarm(bed: Testbed, pytestconfig: pytest.Config) -> None:
+    seed = random.randrange(1 << 32)
+    oracle = Oracle(bed)
+    oracle.begin()
+    Ferry(bed, seed).run(pytestconfig.getoption("remaps"))
+    findings = oracle.end()
+    assert not findings, f"seed {seed}\n{told(findings)}"
+    assert {type(it) for it in oracle.events} >= {Store, Invalidate, Enter, Leave, Access}
+
+
+@pytest.mark.pageferry(cpus=3)
+def test_the_record_tells_of_a_kick_between_break_and_make(bed: Testbed) -> None:
+    oracle = Oracle(bed)
+    oracle.begin()
+    Ferry(bed, SEED_OF_MUTANTS).run(20)
+    assert oracle.end() == []
+    assert any(type(it) is Kick for it in oracle.events)
+
+
+def test_events_of_a_cpu_are_in_the_order_of_its_program(bed: Testbed) -> None:
+    oracle = Oracle(bed)
+    oracle.begin()
+    Ferry(bed, SEED_OF_MUTANTS).run(20)
+    oracle.end()
+    inside: dict[int, Event] = {}
+    for event in oracle.events:
+        if isinstance(event, Enter):
+            assert inside.setdefault(event.cpu, event) is event, event
+        elif isinstance(event, Leave):
+            assert inside.pop(event.cpu, None) or event.cpu not in seen_inside(oracle), event
+        elif isinstance(event, Access):
+            assert event.cpu in inside, event
+
+
+def seen_inside(oracle: Oracle) -> set[int]:
+    return {it.cpu for it in oracle.events if isinstance(it, Enter)}
+
+
+@pytest.mark.parametrize(
+    ("name", "of_cpus", "rules"), CAUGHT, ids=[f"{it[0]}-{it[1]}cpu" for it in CAUGHT]
+)
+def test_the_rules_that_a_mutant_breaks_are_named(
+    arch: str, name: str, of_cpus: int, rules: set[Rule], tmp_path: Path
+) -> None:
+    mutant = MUTANTS[name]
+    if not mutant.applies_to(arch):
+        pytest.skip(f"{name} is none of {arch}")
+    firmware = mutant.build(arch, tmp_path)
+    with Testbed.start(arch, cpus=of_cpus, firmware=firmware, plugin=PLUGIN) as bed:
+        oracle = Oracle(bed)
+        oracle.begin()
+        Ferry(bed, SEED_OF_MUTANTS).run(REMAPS_OF_MUTANTS)
+        findings = oracle.end()
+    assert rules <= {it.violation.rule for it in findings}, told(findings)
+    assert all(".c:" in it.where or ".S:" in it.where for it in findings)
+
+
+def test_a_finding_names_the_line_of_the_store_and_of_the_break(arch: str, tmp_path: Path) -> None:
+    firmware = MUTANTS["no_invalidation"].build(arch, tmp_path)
+    with Testbed.start(arch, firmware=firmware, plugin=PLUGIN) as bed:
+        oracle = Oracle(bed)
+        oracle.begin()
+        a, b = bed.guests
+        bed.remap(a, a.page(0), b, b.window(0), door=Door.GUEST)
+        (finding,) = oracle.end()
+    assert "stage2_map (stage2.c:" in str(finding)
+    assert "the break: CPU 0 at " in str(finding)
+    assert "stage2_unmap (stage2.c:" in str(finding)
+    assert f"page {a.page(0):#x} of VM 1" in str(finding)
+
+
+@pytest.mark.pageferry(cpus=1)
+def test_a_record_that_is_full_is_an_error(bed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    oracle = Oracle(bed)
+    oracle.begin()
+    a, b = bed.guests
+    bed.remap(a, a.page(0), b, b.window(0))
+    monkeypatch.setattr("pageferry.recorder.ROOM", 10)
+    with pytest.raises(HarnessError, match="there is room for 10"):
+        oracle.end()
