@@ -101,6 +101,7 @@ static bool take_turn(struct cpu *cpu, struct vcpu *vcpu)
     while (vcpu_state(vcpu) == VCPU_RUNNING) {
         struct exit exit = arch_vcpu_run(vcpu);
         cpu->exit_reason = exit.reason;
+        vcpu->exits++;
         switch (exit.kind) {
         case EXIT_HYPERCALL:
             vcpu->retried = false;

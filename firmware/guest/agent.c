@@ -74,6 +74,13 @@ static void watch(const volatile uint64_t *word)
     report.stop = 0;
 }
 
+static void scribble(volatile uint64_t *word)
+{
+    for (; !report.stop; report.rounds++)
+        *word = report.rounds;
+    report.stop = 0;
+}
+
 static uint64_t run(uint64_t *outcome)
 {
     volatile uint64_t *page = (volatile uint64_t *)work[WORK_ARGUMENT];
@@ -98,6 +105,9 @@ static uint64_t run(uint64_t *outcome)
     case COMMAND_WATCH:
         watch(page);
         return report.value;
+    case COMMAND_SCRIBBLE:
+        scribble(page);
+        return report.rounds;
     case COMMAND_COPY:
         copy(page, (volatile uint64_t *)second);
         return 0;

@@ -70,6 +70,7 @@ struct vcpu {
     uint64_t recovery; /* GVA, 0: none */
     bool recovering;   /* resumed there, and no hypercall since */
     bool retried;      /* a fault that was none, and nothing else since */
+    uint64_t exits;    /* of its guest, so far */
     struct arch_vcpu arch;
 };
 

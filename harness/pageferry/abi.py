@@ -82,12 +82,13 @@ class Command(IntEnum):
     JUMP = 5
     HYPERCALL = 6
     WATCH = 7
-    COPY = 8
-    REMEMBER = 9
-    RECALL = 10
-    RESIDUE = 11
-    REST = 12
-    MISBEHAVE = 13
+    SCRIBBLE = 8
+    COPY = 9
+    REMEMBER = 10
+    RECALL = 11
+    RESIDUE = 12
+    REST = 13
+    MISBEHAVE = 14
 
 
 class Outcome(IntEnum):

@@ -141,6 +141,11 @@ class Guest:
         """The root of its own table, as the CPU was last told it."""
         return GPA(self._root(self.machine.arch.stage1_root))
 
+    @property
+    def exits(self) -> int:
+        """How often it has left its program for the hypervisor, as that counts."""
+        return self._firmware.read_int(f"vms[{self.vm}].vcpus[0].exits")
+
     def _root(self, expression: str) -> int:
         register = self._firmware.read_int(expression.format(vm=self.vm, vcpu=0))
         return self.machine.arch.root_of(register)
