@@ -28,7 +28,7 @@ endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 
-.PHONY: help run console debug test bench lint format setup firmware plugin doctor clean FORCE
+.PHONY: help run console debug test mutants bench lint format setup firmware plugin doctor clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,11 @@ test: ## everything that CI checks: lint, types, unit and system tests, these on
 	@$(MAKE) ARCH=$(TESTED) setup
 	@$(MAKE) ARCH=$(TESTED) firmware plugin lint
 	@.venv/bin/pytest --pageferry-arch $(TESTED) $(PYTEST_ARGS)
+
+mutants: ## build the firmware with each seeded bug, and see that the tests catch it
+	@$(MAKE) ARCH=$(TESTED) setup
+	@$(MAKE) ARCH=$(TESTED) firmware plugin
+	@.venv/bin/python -m tests.mutants --arch $(TESTED)
 
 bench: setup ## what the harness costs, beside its goals; also as build/bench/ARCH.json
 	@$(MAKE) firmware

@@ -6,7 +6,8 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add how long the random tests of invalidation go on."""
+    """Add how long the random tests of invalidation go on, and from where."""
     parser.addoption(
         "--remaps", type=int, default=200, help="randomized remaps under the TCG plugin, a machine"
     )
+    parser.addoption("--seed", type=int, help="what these begin with, instead of at random")

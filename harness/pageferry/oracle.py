@@ -5,8 +5,9 @@
     bed.remap(...)
     assert oracle.end() == []
 
-What a record means is said by the architecture's `Traces`. Who a guest is, is told by the
-control block that it was entered with, or by the frame that its code lies in.
+What a record means is said by the architecture's `Traces`. The barriers of platform firmware
+do not count: no specification promises them. Who a guest is, is told by the control block
+that it was entered with, or by the frame that its code lies in.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from .wire.record import Kind, Record, Watch
 LOCK = "hypervisor_lock.held"
 """The image's name for the lock that guards the tables."""
 
+IMAGE_START = "hypervisor_start"
 IMAGE_END = "hypervisor_end"
-"""The image's name for the first byte behind it."""
+"""The image's names for its first byte and for the first behind it."""
 
 _ZEROES = bytes(PAGE_SIZE)
 _RIGHTS = {1: Rights.READ, 2: Rights.WRITE, 4: Rights.EXECUTE}
@@ -104,7 +106,9 @@ class Oracle:
         for address, block in self._blocks().items():
             for offset, size in block.format.fields:
                 watch(address + offset, size, Watch.STORES)
-        end = page_of(HPA(machine.image.symbol(IMAGE_END) + PAGE_SIZE - 1))
+        self._image = machine.image.symbol(IMAGE_START)
+        self._end = machine.image.symbol(IMAGE_END)
+        end = page_of(HPA(self._end + PAGE_SIZE - 1))
         last = machine.arch.ram_base + machine.ram
         mapped = {frame: gpa for it in self._bed.guests for gpa, (frame, _) in it.pages().items()}
         self._free = [HPA(it) for it in range(end, last, PAGE_SIZE) if it not in mapped]
@@ -212,7 +216,9 @@ class Oracle:
                 instruction = self._traces.instructions[it.detail]
                 if instruction.enters and it.cpu in written:
                     return self._entry(it, written[it.cpu])
-                return instruction.means(*at) if instruction.means else None
+                found = instruction.means(*at) if instruction.means else None
+                ours = self._image <= it.code < self._end
+                return found if ours or not isinstance(found, protocol.Barrier) else None
             case Kind.DEVICE:
                 return self._devices[HPA(it.address)](*at)
             case Kind.RUN:

@@ -23,7 +23,10 @@ class Instruction:
 
     mask, value  of its first 8 bytes as a little-endian number
     means        the event that it is, None: none by itself
-    enters       the next instruction may be a guest's
+    enters       a guest is entered here, the one of the control block, even if an interrupt
+                 ends its run before its first instruction. Not where there is no control
+                 block: who ran is told by the code that ran, and a guest that executed
+                 nothing was neither entered nor left
     """
 
     name: str

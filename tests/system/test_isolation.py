@@ -1,6 +1,7 @@
 """What was not given cannot be reached, and what is one guest's is not seen in the other."""
 
 import pytest
+from tests.oracle.tags import TAG_BITS, TAGS
 
 from pageferry import Testbed
 from pageferry.abi import Command, GuestMap, Operation
@@ -81,6 +82,13 @@ def test_where_one_guest_used_the_floating_point_unit_is_not_seen_in_the_other(
     a.remember(1)
     assert a.residue() != 0
     assert b.residue() == 0
+
+
+def test_each_vm_has_a_tag_of_its_own(bed: Testbed, arch: str) -> None:
+    expression, first = TAGS[arch]
+    registers = {it.vm: bed.firmware.read_int(expression.format(vm=it.vm)) for it in bed.guests}
+    tags = {vm: register >> first & TAG_BITS for vm, register in registers.items()}
+    assert tags == {vm: vm for vm in tags}
 
 
 def test_a_guest_that_rests_goes_on_after_the_next_interrupt(bed: Testbed) -> None:

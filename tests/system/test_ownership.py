@@ -49,6 +49,18 @@ def test_after_each_of_200_remaps_the_tables_are_what_the_model_says(bed: Testbe
     assert bed.disagreements(model) == []
 
 
+def test_after_a_share_and_its_end_the_tables_are_what_the_model_says(bed: Testbed) -> None:
+    model = bed.model()
+    owner, other = bed.guests
+    for number, door in enumerate(Door):
+        page = owner.page(number)
+        share = Request(Operation.SHARE, owner.vm, page, other.vm, other.window(0))
+        model = ask(bed, model, share, door)
+        assert bed.disagreements(model) == []
+        model = ask(bed, model, Request(Operation.RECLAIM, owner.vm, page), door)
+        assert bed.disagreements(model) == []
+
+
 def test_a_page_that_was_handed_on_200_times_still_has_its_bytes(bed: Testbed) -> None:
     owner, other = bed.guests
     page = owner.page(0)

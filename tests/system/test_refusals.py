@@ -185,6 +185,19 @@ def test_only_pages_of_the_window_can_be_posted(
     refused_without_a_trace(bed, door, status, operation, gpa, pages)
 
 
+def test_a_range_is_posted_from_its_first_page_to_its_last(bed: Testbed, door: Door) -> None:
+    a, b = bed.guests
+    b.withdraw(b.window(0), GuestMap.WINDOW_SIZE // PAGE_SIZE)
+    bed.request(Operation.POST, b, b.window(3), 4, door=door)
+    bed.request(Operation.WITHDRAW, b, b.window(4), 2, door=door)
+    answers = [
+        bed.request(Operation.COPY, a, a.page(0), b.vm, b.window(number)).status
+        for number in range(2, 8)
+    ]
+    no, yes = Status.NOT_POSTED, Status.OK
+    assert answers == [no, yes, no, no, yes, no]
+
+
 @pytest.mark.parametrize("number", [0, 11, 1000, (1 << 32) + Operation.REMAP, (1 << 64) - 1])
 def test_an_operation_that_does_not_exist_changes_nothing(bed: Testbed, number: int) -> None:
     refused_without_a_trace(bed, Door.GUEST, Status.UNKNOWN_OPERATION, number, 0, 0, 0)

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.mutants import MUTANTS, ROOT, Mutant, NotBuilt
+from tests.mutants.__main__ import judge
+from tests.mutants.outcome import Outcome, Verdict, read
+
+from pageferry import arch as architectures
 
 EACH = pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
 
@@ -48,3 +52,64 @@ def test_a_patch_that_does_not_apply_seeds_no_bug(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(NotBuilt, match="patch does not apply"):
         stale.build("x86_64", folder)
+
+
+@EACH
+def test_a_mutant_names_tests_that_there_are(mutant: Mutant) -> None:
+    assert mutant.caught_by
+    for name in mutant.caught_by:
+        file, function = name.partition("[")[0].split("::")
+        assert f"def {function}(" in (ROOT / "tests" / "system" / file).read_text()
+
+
+@pytest.mark.parametrize("arch", architectures.names())
+def test_there_are_mutants_of_every_architecture(arch: str) -> None:
+    assert len([it for it in MUTANTS.values() if it.applies_to(arch)]) >= 12
+
+
+def test_a_mutant_is_none_where_it_says_that_there_is_nothing_to_catch() -> None:
+    assert set(MUTANTS["map_not_published"].nothing) == {"x86_64", "riscv64"}
+    assert MUTANTS["map_not_published"].applies_to("aarch64")
+    assert not MUTANTS["map_not_published"].applies_to("x86_64")
+
+
+# What a run against a mutant was
+
+REPORT = """<testsuites><testsuite>
+<testcase name="passed"/>
+<testcase name="asserted"><failure message="assert 1 == 2"/></testcase>
+<testcase name="ruled"><failure message="AssertionError: seed 5&#10;  LOCK: tables"/></testcase>
+<testcase name="did"><failure message="Failed: DID NOT RAISE GuestFault"/></testcase>
+<testcase name="refused"><failure message="pageferry.errors.RequestRefused: no"/></testcase>
+<testcase name="waited"><failure message="pageferry.errors.WaitTimeout: nothing"/></testcase>
+<testcase name="hung"><failure message="Failed: Timeout (&gt;60.0s) from it"/></testcase>
+<testcase name="dead"><error message='failed on setup with "errors.NotReady: x"'/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_only_a_failed_assertion_has_caught_a_mutant(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT)
+    assert {name: verdict.outcome for name, verdict in read(report).items()} == {
+        "passed": Outcome.SURVIVED,
+        "asserted": Outcome.CAUGHT,
+        "ruled": Outcome.CAUGHT,
+        "did": Outcome.CAUGHT,
+        "refused": Outcome.ERROR,
+        "waited": Outcome.TIMEOUT,
+        "hung": Outcome.TIMEOUT,
+        "dead": Outcome.NOT_BOOTED,
+    }
+
+
+def test_the_rule_of_the_oracle_that_caught_a_mutant_is_told(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT)
+    assert read(report)["ruled"].why == "LOCK"
+
+
+def test_a_test_that_fails_on_the_firmware_as_it_is_has_caught_nothing() -> None:
+    caught = Verdict(Outcome.CAUGHT, "test_it")
+    assert judge(caught, {"test_it": Verdict(Outcome.SURVIVED)}) is caught
+    assert judge(caught, {"test_it": caught}).outcome is Outcome.ERROR
+    assert judge(caught, {}).outcome is Outcome.ERROR

@@ -173,7 +173,8 @@ def _name_of(history: list[Event]) -> str:
 
 
 def test_every_rule_has_a_bad_history() -> None:
-    assert {rule for rule, _ in BAD.values()} == set(Rule)
+    here = {rule for rule, _ in BAD.values()}
+    assert here == set(Rule) - {Rule.PUBLISH}  # test_protocol_instructions.py
 
 
 def test_with_nobody_in_a_guest_a_request_is_enough() -> None:

@@ -35,23 +35,31 @@ PUBLISH = barrier(publishes=True, completes=False)
 BOTH_PARTS = [STAGE2, barrier(), COMBINED, barrier()]
 
 GOOD: dict[str, list[Event]] = {
-    "stage 2, then combined": [lock(), unmap(), PUBLISH, *BOTH_PARTS, make(), unlock()],
-    "both at once": [lock(), unmap(), PUBLISH, broadcast(), barrier(), make(), unlock()],
+    "stage 2, then combined": [lock(), unmap(), PUBLISH, *BOTH_PARTS, make(), PUBLISH, unlock()],
+    "both at once": [lock(), unmap(), PUBLISH, broadcast(), barrier(), make(), PUBLISH, unlock()],
     "the guest reads until it has forgotten": [
         *(lock(), unmap(), PUBLISH, STAGE2, access(1, 1), barrier(), access(1, 1), COMBINED),
-        *(barrier(), make(), unlock()),
+        *(barrier(), make(), PUBLISH, unlock()),
     ],
     "in and out meanwhile": [
         *(lock(), unmap(), PUBLISH, leave(), enter(flush=Flush.NONE), *BOTH_PARTS, make()),
     ],
     "a fence on every CPU": [
-        *(lock(), unmap(), PUBLISH, fence(0), fence(1), fence(2), make(), unlock()),
+        *(lock(), unmap(), PUBLISH, fence(0), fence(1), fence(2), make(), PUBLISH, unlock()),
     ],
-    "a fence where the guest runs": [lock(), unmap(), PUBLISH, fence(1), make(), unlock()],
+    "a fence where the guest runs": [lock(), unmap(), PUBLISH, fence(1), make(), PUBLISH, unlock()],
 }
 
 BAD: dict[str, tuple[Rule, list[Event]]] = {
     "nothing": (Rule.INVALIDATE, [lock(), unmap(), PUBLISH, make()]),
+    "no barrier after the make": (
+        Rule.PUBLISH,
+        [lock(), unmap(), PUBLISH, *BOTH_PARTS, make(), unlock()],
+    ),
+    "the barrier of another CPU after the make": (
+        Rule.PUBLISH,
+        [lock(), unmap(), PUBLISH, *BOTH_PARTS, make(), replace(PUBLISH, cpu=1), unlock()],
+    ),
     "no barrier before it": (
         Rule.INVALIDATE,
         [lock(), unmap(), STAGE2, COMBINED, barrier(), make()],
@@ -83,7 +91,7 @@ BAD: dict[str, tuple[Rule, list[Event]]] = {
         Rule.ENTER,
         [
             *(lock(), unmap(), PUBLISH, leave(), broadcast(everywhere=False), barrier(), make()),
-            *(unlock(), enter(flush=Flush.NONE)),
+            *(PUBLISH, unlock(), enter(flush=Flush.NONE)),
         ],
     ),
 }
@@ -103,12 +111,12 @@ def test_a_fence_that_orders_stores_needs_no_barrier_on_its_own_cpu() -> None:
     alone = replace(START, inside={})
     own = replace(fence(0), orders=True)
     back = enter(0, flush=Flush.NONE)
-    assert rules(alone, lock(), unmap(), own, make(), unlock(), back) == []
+    assert rules(alone, lock(), unmap(), own, make(), PUBLISH, unlock(), back) == []
     assert rules(alone, lock(), unmap(), fence(0), make()) == [Rule.INVALIDATE]
     other = replace(fence(1), orders=True)
     assert rules(alone, lock(), unmap(), other, make()) == [Rule.INVALIDATE]
 
 
 def test_a_fence_after_the_make_saves_the_next_entry() -> None:
-    late = [lock(), unmap(), PUBLISH, leave(), fence(0), make(), unlock(), fence(1)]
+    late = [lock(), unmap(), PUBLISH, leave(), fence(0), make(), PUBLISH, unlock(), fence(1)]
     assert rules(START, *late, enter(flush=Flush.NONE)) == []

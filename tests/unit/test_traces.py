@@ -29,8 +29,9 @@ def test_no_pattern_hides_one_behind_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
-def test_guests_are_entered_by_an_instruction(name: str) -> None:
-    assert any(it.enters for it in of(name).instructions)
+def test_guests_are_entered_by_an_instruction_where_there_is_a_control_block(name: str) -> None:
+    traces = of(name)
+    assert any(it.enters for it in traces.instructions) == (traces.control_block is not None)
 
 
 @pytest.mark.parametrize("name", DESCRIBED)

@@ -86,20 +86,23 @@ read_counter:
     rdinstret a0
     ret
 
-/* void remember(uint64_t), uint64_t recall(void): a floating-point register, and another
- * rounding mode than at the start */
+/* void remember(uint64_t), uint64_t recall(void): a floating-point register. On the way
+ * the rounding mode becomes another than at the start, and a system register the value. */
     .globl remember, recall, residue, rest
 remember:
     fmv.d.x f7, a0
     fsrmi 1
+    csrw sscratch, a0
     ret
 recall:
     fmv.x.d a0, f7
     ret
 
-/* uint64_t residue(void): rounding mode and flags */
+/* uint64_t residue(void) */
 residue:
     frcsr a0
+    csrr t0, sscratch
+    or a0, a0, t0
     ret
 
 /* void rest(void) */

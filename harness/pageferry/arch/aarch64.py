@@ -221,7 +221,6 @@ def _dsb(name: str, crm: int, publishes: bool, completes: bool) -> Instruction:
 
 _TRACES = Traces(
     instructions=(
-        Instruction("ERET", _OPCODE, 0xD69F_03E0, enters=True),
         _tlbi("IPAS2E1IS", 4, 0, 1, Part.STAGE2),
         _tlbi("IPAS2LE1IS", 4, 0, 5, Part.STAGE2),
         _tlbi("IPAS2E1", 4, 4, 1, Part.STAGE2),

@@ -103,13 +103,12 @@ def _root_of(register: int) -> int:
     return (register & _FRAME_NUMBER) << PAGE_BITS
 
 
-# RISC-V privileged architecture: 3.3.2 SRET, 8.3.2 HFENCE.GVMA; unprivileged: 2.7 FENCE, whose
+# RISC-V privileged architecture: 8.3.2 HFENCE.GVMA; unprivileged: 2.7 FENCE, whose
 # predecessor set is PI PO PR PW in bits 27 to 24.
 #
 # A remote fence is seen where it is executed: by OpenSBI, on each hart.
 _TRACES = Traces(
     instructions=(
-        Instruction("SRET", 0xFFFF_FFFF, 0x1020_0073, enters=True),
         Instruction("HFENCE.GVMA", 0xFE00_7FFF, 0x6200_0073, partial(Invalidate, orders=True)),
         Instruction("FENCE W", 0x0100_707F, 0x0100_000F, Barrier),
         Instruction("ECALL", 0xFFFF_FFFF, 0x0000_0073, Kick),

@@ -35,6 +35,7 @@ class Rule(Enum):
     TAG = "the translations of two VMs never have the same tag on a CPU"
     TABLE = "no guest reaches a frame that holds a table"
     TABLE_REUSE = "a frame that held a table is used again only when no CPU walks it"
+    PUBLISH = "table walkers find a new entry before the lock is given back"
     LOCK = "tables change under the lock"
     ACCESS = "after completion the old owner does not reach the frame"
 
@@ -112,6 +113,7 @@ class _Check:
         self._claimed: dict[Held, list[_Break]] = {}  # complete, as was claimed
         self._on_the_way: dict[int, list[tuple[_Break, Held, ev.Part]]] = {}
         self._locked: set[int] = set()
+        self._unpublished: dict[int, ev.Store] = {}  # by CPU: the entry that it made last
         self._suspects: list[ev.Access] = []
 
     def _violated(
@@ -176,6 +178,9 @@ class _Check:
         return _Break(event, page.vm, page.gpa, page.frame, taken, holders, published)
 
     def _make(self, event: ev.Store, change: Change) -> None:
+        made = change.gained.pages or change.gained.tables
+        if made and not self._start.stores_in_order:
+            self._unpublished[event.cpu] = event
         for page in change.gained.pages:
             for (vm, gpa), rights in self._shadow.mappings(page.frame).items():
                 other = (vm, gpa) != (page.vm, page.gpa)
@@ -246,6 +251,7 @@ class _Check:
             for broken, held, parts in self._on_the_way.pop(event.cpu, []):
                 broken.forget(held, parts)
         if event.publishes:
+            self._unpublished.pop(event.cpu, None)
             for broken in self._open:
                 broken.published |= broken.store.cpu == event.cpu
 
@@ -254,6 +260,10 @@ class _Check:
             self._locked.add(event.cpu)
             return
         self._locked.discard(event.cpu)
+        made = self._unpublished.pop(event.cpu, None)
+        if made:
+            what = f"a barrier publishes the entry at {made.address:#x} before this"
+            self._violated(Rule.PUBLISH, event, what)
         for broken in [it for it in self._open if it.store.cpu == event.cpu]:
             self._claim(broken, event)
 
