@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -112,8 +113,6 @@ class Debugger:
             self._stop = None
         elif notice.kind == "stopped" and "frame" in notice.payload:
             self._stop = Stop.of(notice.payload)
-
-    # Commands
 
     @property
     def pid(self) -> int:
@@ -388,11 +387,11 @@ class Debugger:
     def take_control(self, timeout: Timeout = None) -> None:
         """Stop the machine and delete every breakpoint: before a snapshot is loaded.
 
-        Raises DebuggerError if gdb is gone.
-        """
+        Raises DebuggerError if gdb is gone."""
         self.require("control of the machine")
-        self.interrupt(timeout)
+        stop = self.interrupt(timeout)
         self.delete_breakpoints()
+        self._stop = replace(stop, temporary=True)  # nothing to step off where it will be
 
     def forget(self) -> None:
         """Drop what gdb remembers of a stopped machine: after a snapshot was loaded."""
