@@ -279,6 +279,8 @@ def test_a_file_without_a_map_is_named(made: System, tmp_path: Path, text: str) 
         ("walk g1", "the following arguments are required: address"),
         ("walk one 0", "'one' is no guest, as g1"),
         ("walk g1 here", "'here' is no number, as 4096 or 0x1000"),
+        ("walk g1 0x10000000000000000", "0x10000000000000000 is no number of 64 bits"),
+        ("x g1:0x1000 0", "0 words are none to show: 1 or more"),
         ("x 0x1000", "'0x1000' is no place in a guest, as g1:0x60000000"),
         ("map g1 --stage 3", "invalid choice: 3"),
         ("diff g1", "the following arguments are required: file"),

@@ -68,9 +68,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plain(text: str) -> int:
     try:
-        return int(text, 0)
+        number = int(text, 0)
     except ValueError:
         raise HarnessError(f"{text!r} is no number, as 4096 or 0x1000") from None
+    if not 0 <= number < 1 << 64:
+        raise HarnessError(f"{text} is no number of 64 bits without a sign")
+    return number
 
 
 def _guest(text: str) -> int:
@@ -127,8 +130,10 @@ def _words(system: System, options: argparse.Namespace, number: Number) -> tuple
     guest, colon, place = options.place.partition(":")
     if not colon:
         raise HarnessError(f"{options.place!r} is no place in a guest, as g1:0x60000000")
-    vm, start = _guest(guest), number(place)
-    data = views.bytes_at(system, vm, GVA(start), 8 * number(options.count))
+    vm, start, count = _guest(guest), number(place), number(options.count)
+    if count < 1:
+        raise HarnessError(f"{options.count} words are none to show: 1 or more")
+    data = views.bytes_at(system, vm, GVA(start), 8 * count)
     words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
     answer = {"vm": vm, "gva": f"{start:#x}", "words": [f"{word:#x}" for word in words]}
     return answer, render.words_text(start, words)

@@ -25,7 +25,8 @@ class Documents:
         self._paths = {name: Path(usual.format(name)) for name in names}
         for path in [output] if output else self._paths.values():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
+            if _is_ordinary(path):
+                path.unlink(missing_ok=True)
 
     def write(self, found: Mapping[str, object]) -> tuple[str, list[Path]]:
         """Write what was found, by name; give the text of the whole, and the files. OSError."""
@@ -43,8 +44,16 @@ def _text(document: object) -> str:
     return json.dumps(document, indent=2)
 
 
+def _is_ordinary(path: Path) -> bool:
+    """Whether it can be replaced: a device, a pipe or a link is there to be written to."""
+    return not path.is_symlink() and (path.is_file() or not path.exists())
+
+
 def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
+    """All of it or nothing, where that can be."""
+    if not _is_ordinary(path):
+        path.write_text(text)
+        return
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         unfinished.write_text(text)

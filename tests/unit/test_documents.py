@@ -1,0 +1,56 @@
+"""Where the JSON of a command goes."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from pageferry.report.documents import Documents
+
+
+def documents(output: Path) -> Documents:
+    return Documents(["one"], "{}.json", output, together=False)
+
+
+def test_what_an_earlier_run_has_left_is_gone_before_anything_is_found(tmp_path: Path) -> None:
+    output = tmp_path / "result.json"
+    output.write_text("old")
+    documents(output)
+    assert not output.exists()
+
+
+def test_a_file_gets_the_document(tmp_path: Path) -> None:
+    output = tmp_path / "new" / "result.json"
+    documents(output).write({"one": 1})
+    assert output.read_text() == "1\n"
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_a_pipe_stays_one_and_gets_the_document(tmp_path: Path) -> None:
+    output = tmp_path / "pipe"
+    os.mkfifo(output)
+    reader = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        documents(output).write({"one": 1})
+        assert os.read(reader, 100) == b"1\n"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(output.lstat().st_mode)
+
+
+def test_a_link_stays_one_and_its_target_gets_the_document(tmp_path: Path) -> None:
+    output, target = tmp_path / "link", tmp_path / "target"
+    target.write_text("old")
+    output.symlink_to(target)
+    documents(output).write({"one": 1})
+    assert output.is_symlink()
+    assert target.read_text() == "1\n"
+
+
+def test_a_full_device_is_an_error_and_stays_a_device(tmp_path: Path) -> None:
+    output = tmp_path / "link"
+    output.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        documents(output).write({"one": 1})
+    assert stat.S_ISCHR(output.stat().st_mode)
