@@ -310,10 +310,10 @@ class Console:
             raise ValueError(f"{len(data)} bytes are more than a pipe takes whole ({PIPE_BUF})")
         room = "room in the console input, which the machine does not read"
         self._require_open(room)
+        self._channel.journal.note("console", ">", text.removesuffix("\n"))  # before its answer
         self._channel.await_fact(
             partial(self._write, bytearray(data)), room, timeout, every=ROOM_CHECK
         )
-        self._channel.journal.note("console", ">", text.removesuffix("\n"))
 
     def _write(self, rest: bytearray) -> bool | None:
         """A pipe takes all or nothing, a serial line what it has room for."""

@@ -1,5 +1,12 @@
 """Notes of several wires on one clock."""
 
+import select
+from contextlib import closing
+
+import pytest
+
+from pageferry.channel import Channel
+from pageferry.console import Console
 from pageferry.journal import ENTRIES_KEPT, LONGEST_ENTRY, Journal
 
 
@@ -53,3 +60,18 @@ def test_an_entry_is_one_line_without_control_characters() -> None:
     journal.note("console", "<", "a\x1b[2J\r\nb")
     (entry,) = journal.entries()
     assert str(entry).endswith(r" console < a\x1b[2J\x0d\x0ab")
+
+
+def test_what_is_sent_is_noted_before_it_can_be_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived: list[bool] = []
+    channel = Channel()
+    console = Console(channel)
+
+    def note(*_: str) -> None:
+        ready = select.select([console.source], [], [], 0)[0]
+        arrived.append(bool(ready))
+
+    monkeypatch.setattr(channel.journal, "note", note)
+    with closing(console):
+        console.send_line("hello")
+    assert arrived == [False]

@@ -207,9 +207,9 @@ class Gdb:
             self._commands.update(entries)
         try:
             lines = [f"{token}{command}" for token, command in sent.items()]
-            self._send("".join(f"{line}\n" for line in lines).encode(), awaited, deadline)
             for line in lines:
                 self._channel.journal.note("mi", ">", line)
+            self._send("".join(f"{line}\n" for line in lines).encode(), awaited, deadline)
             fact = partial(self._all_answered, entries.values(), awaited)
             self._channel.await_fact(fact, awaited, deadline, needs=Needs.PROCESS)
         finally:
