@@ -10,7 +10,7 @@ from ..address import HPA, PAGE_SIZE
 from ..errors import ImageError
 from ..memory import PhysicalMemory
 from .damage import parsing
-from .expression import Arrow, Dot, Index, Step, Steps, parse
+from .expression import Arrow, Dot, Index, Step, parse
 from .types import Array, Bits, Pointer, Record, Scalar, Type, decode
 
 if TYPE_CHECKING:
@@ -30,6 +30,18 @@ class _Place:
         return self.bits.size if self.bits else self.type.size
 
 
+@dataclass(frozen=True)
+class _Way:
+    """To a place, through pointers: what the image alone tells, found once.
+
+    start  a variable's part: the first pointer, or the place itself
+    hops   what follows a pointer, addressed from where that leads, and the pointer's text
+    """
+
+    start: _Place
+    hops: tuple[tuple[_Place, str], ...]
+
+
 class Reader:
     """Reads and writes variables by expression, "vms[1].vcpus[0].arch.vmcb->save.cr3".
 
@@ -44,7 +56,7 @@ class Reader:
         self._image = image
         self._memory = memory
         self._translate = translate
-        self._plans: dict[str, tuple[_Place, Steps]] = {}
+        self._plans: dict[str, _Way] = {}
 
     def read(self, expression: str) -> Any:
         """Its value: a number, a dict by member, a list of elements. Enumerations are numbers."""
@@ -96,45 +108,25 @@ class Reader:
         return self._image.enum(name)
 
     def _find(self, expression: str) -> _Place:
-        place, steps = self._plan(expression)
-        for step, before in steps:
-            place = self._follow(place, step, before)
+        if expression not in self._plans:
+            self._plans[expression] = self._plan(expression)
+        way = self._plans[expression]
+        place = way.start
+        for there, before in way.hops:
+            place = _Place(self._target(place, before) + there.address, there.type, there.bits)
         return place
 
-    def _plan(self, expression: str) -> tuple[_Place, Steps]:
-        """How far the image alone leads, found once, and the steps that need memory."""
-        if expression not in self._plans:
-            variable, steps = parse(expression)
-            place = _Place(*self._image.variable(variable))
-            while steps and not isinstance(place.type, Pointer):
-                (step, before), *rest = steps
-                place, steps = self._follow(place, step, before), tuple(rest)
-            self._plans[expression] = place, steps
-        return self._plans[expression]
-
-    def _follow(self, place: _Place, step: Step, before: str) -> _Place:
-        """One step on from `place`, which the text `before` has led to."""
-        match step, place.type:
-            case Dot(name), Record() as record:
-                return _member(place.address, record, name)
-            case Arrow(name), Pointer() as pointer:
-                target = pointer.target()
-                if isinstance(target, Record):
-                    return _member(self._target(place, before), target, name)
-            case Index(number), Array() as array:
-                if array.count is not None and number >= array.count:
-                    raise ImageError(f"{before!r} has {array.count} elements, none is {number}")
-                return _Place(place.address + number * array.element.size, array.element)
-            case Index(number), Pointer() as pointer:
-                if element := pointer.target():
-                    address = self._target(place, before) + number * element.size
-                    return _Place(address, element)
-            case Dot(name), Pointer():
-                raise ImageError(f"{before!r} is a pointer: write {before}->{name}")
-        what = "an array" if isinstance(step, Index) else "a structure"
-        if isinstance(step, Arrow):
-            what = "a pointer to a structure"
-        raise ImageError(f"{before!r} is {place.type}, not {what}")
+    def _plan(self, expression: str) -> _Way:
+        variable, steps = parse(expression)
+        places, pointers = [_Place(*self._image.variable(variable))], []
+        for step, before in steps:
+            place = places[-1]
+            if isinstance(place.type, Pointer) and not isinstance(step, Dot):
+                places.append(_pointed_at(place.type, step, before))
+                pointers.append(before)
+            else:
+                places[-1] = _follow(place, step, before)
+        return _Way(places[0], tuple(zip(places[1:], pointers, strict=True)))
 
     def _target(self, place: _Place, before: str) -> int:
         address = decode(place.type, self._bytes(place))
@@ -144,6 +136,8 @@ class Reader:
         return address
 
     def _bytes(self, place: _Place) -> bytes:
+        if place.address % PAGE_SIZE + place.size <= PAGE_SIZE:
+            return self._memory.read(self._translate(place.address), place.size)
         return b"".join(
             self._memory.read(physical, length) for physical, _, length in self._pieces(place)
         )
@@ -156,6 +150,35 @@ class Reader:
             length = min(place.size - start, PAGE_SIZE - here % PAGE_SIZE)
             yield self._translate(here), start, length
             start += length
+
+
+def _follow(place: _Place, step: Step, before: str) -> _Place:
+    """One step on within what is at `place`, to which the text `before` has led."""
+    match step, place.type:
+        case Dot(name), Record() as record:
+            return _member(place.address, record, name)
+        case Index(number), Array() as array:
+            if array.count is not None and number >= array.count:
+                raise ImageError(f"{before!r} has {array.count} elements, none is {number}")
+            return _Place(place.address + number * array.element.size, array.element)
+        case Dot(name), Pointer():
+            raise ImageError(f"{before!r} is a pointer: write {before}->{name}")
+    raise _not_so(place.type, step, before)
+
+
+def _pointed_at(pointer: Pointer, step: Step, before: str) -> _Place:
+    """What a step through a pointer leads to, addressed from where the pointer points."""
+    match step, pointer.target():
+        case Arrow(name), Record() as record:
+            return _member(0, record, name)
+        case Index(number), target if target is not None:
+            return _Place(number * target.size, target)
+    raise _not_so(pointer, step, before)
+
+
+def _not_so(found: Type, step: Step, before: str) -> ImageError:
+    kinds = {Index: "an array", Arrow: "a pointer to a structure"}
+    return ImageError(f"{before!r} is {found}, not {kinds.get(type(step), 'a structure')}")
 
 
 def _member(address: int, record: Record, name: str) -> _Place:
