@@ -247,7 +247,8 @@ class Intake:
         self._closed = closed
         self._open = True
         os.set_blocking(fd, False)
-        asyncio.get_running_loop().add_reader(fd, self._read)
+        # As long as there is more: a writer of small pieces would cost a turn of the loop each.
+        asyncio.get_running_loop().add_reader(fd, self._take_until, PIPE_READ)
 
     @classmethod
     def owned(
@@ -281,8 +282,11 @@ class Intake:
 
     def drain(self) -> None:
         """Take all that is there now; not all that comes meanwhile, which may never end."""
+        self._take_until(DRAINED)
+
+    def _take_until(self, enough: int) -> None:
         taken = 0
-        while self._open and taken < DRAINED and (count := self._read()):
+        while self._open and taken < enough and (count := self._read()):
             taken += count
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ SAID = (
     b'=breakpoint-deleted,id="1"\n13^error,msg="No symbol \\"x\\" in current context."\n(gdb) \n'
 )
 RECORDS: list[Record] = [
-    Text("console", "GNU gdb\n"),
+    Text("console", '~"GNU gdb\\n"'),
     Result("done", '12^done,value="5"', 12),
     Notice("stopped", '*stopped,reason="breakpoint-hit",bkptno="1"'),
     Notice("breakpoint-deleted", '=breakpoint-deleted,id="1"'),
@@ -82,8 +82,25 @@ def test_memory_in_one_piece_is_what_the_general_parser_makes_of_it(data: bytes,
     assert (short.token, short.kind) == (9, "done")
 
 
-def test_what_is_no_mi_is_text() -> None:
-    assert parse("Segmentation fault") == Text("output", "Segmentation fault")
+@pytest.mark.parametrize(
+    ("line", "stream", "text"),
+    [
+        ('~"a \\"b\\"\\n"', "console", 'a "b"\n'),
+        ('&"info x\\n"', "log", "info x\n"),
+        ('@"booting"', "target", "booting"),
+        ('~""', "console", ""),
+        ("Segmentation fault", "output", "Segmentation fault"),
+    ],
+)
+def test_what_gdb_says_to_people_is_text_of_a_stream(line: str, stream: str, text: str) -> None:
+    found = parse(line)
+    assert found == Text(stream, line)
+    assert isinstance(found, Text)
+    assert found.text == text
+
+
+def test_the_prompt_is_nothing() -> None:
+    assert parse("(gdb) ") is None
 
 
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])))

@@ -66,7 +66,7 @@ _tokens = count(1)
 class _Command:
     """A command that was sent, what gdb said meanwhile, and how it ended."""
 
-    text: list[str] = field(default_factory=list)
+    text: list[Text] = field(default_factory=list)
     result: Result | None = None
 
 
@@ -80,7 +80,7 @@ def _outcome(command: str, entry: _Command) -> tuple[Result, str]:
     assert result is not None
     if result.kind == "error":
         raise DebuggerError(f"gdb refused {_shown(command)}: {result.payload.get('msg', '')}")
-    return result, "".join(entry.text)
+    return result, "".join(text.text for text in entry.text)
 
 
 class Gdb:
@@ -132,26 +132,28 @@ class Gdb:
     # What comes in. On the loop thread.
 
     def _hear(self, data: bytes) -> None:
-        with self._channel.changing():
-            for line, record in self._parser.feed(data):
-                self._channel.journal.note("mi", "<", line)
+        for line, record in self._parser.feed(data):
+            self._channel.journal.note("mi", "<", line)
+            with self._channel.lock:
                 self._act_on(record)
 
     def _act_on(self, record: Record) -> None:
+        """Wake who waits, but for no text: that costs more than the text."""
         match record:
             case Notice("thread-group-exited") if not self._closing:
                 self._channel.hung_up("debugger's stub")
             case Notice():
-                self._heard(record)
+                with self._channel.changing():
+                    self._heard(record)
             case Result(kind="error") if self._is_lost(record):
                 self._channel.hung_up("debugger's stub")  # which ends whatever waits
             case Result(token=int(token)) if command := self._commands.get(token):
-                command.result = record
-            case Text("console", text) if self._commands:
-                # gdb takes commands in turn: it speaks of the first without a result.
+                with self._channel.changing():
+                    command.result = record
+            case Text("console"):
                 open_ones = (it for it in self._commands.values() if it.result is None)
-                if command := next(open_ones, None):
-                    command.text.append(text)
+                if command := next(open_ones, None):  # gdb speaks of the one it is at
+                    command.text.append(record)
 
     def _is_lost(self, result: Result) -> bool:
         return not self._closing and bool(_LOST.search(result.payload.get("msg", "")))

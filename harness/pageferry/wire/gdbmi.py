@@ -26,6 +26,7 @@ __all__ = ["MiParser", "Notice", "Record", "Result", "Text", "parse", "quoted", 
 
 
 PROMPT = "(gdb) "
+_STREAMS = {"~": "console", "&": "log", "@": "target"}
 _ASYNC = re.compile(r"\d*[*=]([\w-]+)")
 _RESULT = re.compile(r"(\d*)\^([\w-]+)")
 _MEMORY = re.compile(
@@ -68,7 +69,12 @@ class Text:
     """What gdb says to people: `stream` is console, log, target, or output if it is no MI."""
 
     stream: str
-    text: str
+    line: str
+
+    @cached_property
+    def text(self) -> str:
+        """What a person would see."""
+        return parse_response(self.line)["payload"] or ""
 
 
 Record = Result | Notice | Text
@@ -80,8 +86,7 @@ def parse(line: str) -> Record | None:
         return Result(result[2], line, int(result[1]) if result[1] else None)
     if notice := _ASYNC.match(line):
         return Notice(notice[1], line)
-    found = parse_response(line)
-    return None if found["type"] == "done" else Text(found["type"], found["payload"] or "")
+    return None if line == PROMPT else Text(_STREAMS.get(line[:1], "output"), line)
 
 
 class MiParser:
@@ -96,7 +101,7 @@ class MiParser:
         *lines, self._rest = self._rest.split(b"\n")
         for raw in lines:
             line = raw.decode("utf-8", "replace").rstrip("\r")
-            record = parse(line) if line and line != PROMPT else None
+            record = parse(line) if line else None
             if record is not None:
                 yield line, record
 
