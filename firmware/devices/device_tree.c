@@ -18,7 +18,8 @@
 
 static uint32_t word(const uint32_t *at)
 {
-    return __builtin_bswap32(*at);
+    const uint8_t *byte = (const uint8_t *)at; /* gcc has no function for it where the CPU has none */
+    return (uint32_t)byte[0] << 24 | (uint32_t)byte[1] << 16 | (uint32_t)byte[2] << 8 | byte[3];
 }
 
 static uint64_t two_words(const uint32_t *at)
