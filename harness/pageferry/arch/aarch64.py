@@ -253,6 +253,7 @@ ARCH = Arch(
         "pvpanic-pci,addr=1",
     ),
     icount=True,
+    icount_in_turns=True,
     ram_base=HPA(0x4000_0000),
     # The registers as guest.S and the hypervisor set them: 39 bits in, 40 bits out.
     stage1=stage1_format(0x2_0080_3519),
