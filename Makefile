@@ -104,10 +104,11 @@ AGENT_LD := firmware/guest/agent.ld
 include $(ARCH_DIR)/arch.mk
 
 # What the two compilers call differently: the target, and "no headers but your own".
-# gcc would turn the loop of a memset into a call of memset.
+# gcc would turn the loop of a memset into a call of memset, and put what gdb needs to unwind
+# into sections that are loaded.
 ifeq ($(LLVM),0)
 CC_FLAGS = -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
-           -fno-tree-loop-distribute-patterns
+           -fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables -fno-unwind-tables
 else
 CC_FLAGS = --target=$(ARCH_TARGET) -nostdlibinc
 endif

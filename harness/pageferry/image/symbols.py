@@ -36,10 +36,14 @@ class Function:
 
 @dataclass(frozen=True)
 class Row:
-    """From `address` up to the next row, code comes from `line`, or from no source."""
+    """From `address` up to the next row, code comes from `line`, or from no source.
+
+    statement  whether a debugger that stops there is to show this line (DWARF 5, section 6.2.2)
+    """
 
     address: int
     line: str | None
+    statement: bool
 
 
 def read_symbols(elf: ELFFile) -> list[Symbol]:
@@ -81,13 +85,13 @@ def read_functions(elf: ELFFile, symbols: list[Symbol]) -> list[Function]:
 
 
 def read_lines(dwarf: DWARFInfo) -> list[Row]:
-    """By address; where one sequence ends and another begins, the beginning counts."""
+    """By address, the one that counts last: no sequence's end, a statement, the later one."""
     rows: list[Row] = []
     for unit in dwarf.iter_CUs():
         program = dwarf.line_program_for_CU(unit)
         if program is not None:
             rows += _rows(program)
-    return sorted(rows, key=lambda row: (row.address, row.line is not None))
+    return sorted(rows, key=lambda row: (row.address, row.line is not None, row.statement))
 
 
 def _rows(program: LineProgram) -> Iterator[Row]:
@@ -103,7 +107,7 @@ def _rows(program: LineProgram) -> Iterator[Row]:
             dropped = state.address == 0
         if not dropped:
             line = None if state.end_sequence else f"{files[state.file - first]}:{state.line}"
-            yield Row(state.address, line)
+            yield Row(state.address, line, bool(state.is_stmt))
         if state.end_sequence:
             dropped = None
 
