@@ -1,6 +1,7 @@
 /* What comes in on the console: one line a message, both ways. A person can type it.
  *
  *   > 17 remap 1 0x60100000 2 0x30000000     SEQUENCE OPERATION VM ARGUMENT...
+ *   > 18 ask 1.1 0x5eed 0                    ... the second vCPU of VM 1; 1 is its first
  *   < 17 ok frame=0x500000                   one answer for each
  *   # a remark                               ! panic FILE:LINE cpu=N exit=0x... why
  *
@@ -33,7 +34,7 @@ static const struct {
     {"relinquish", "BORROWER GPA", OP_RELINQUISH, 1, 1},
     {"post", "VM GPA PAGES", OP_POST, 2, 2},
     {"withdraw", "VM GPA PAGES", OP_WITHDRAW, 2, 2},
-    {"ask", "VM NONCE COMMAND [ARGUMENT...]", OP_ASK, 2, REQUEST_ARGUMENTS},
+    {"ask", "VM[.VCPU] NONCE COMMAND [ARGUMENT...]", OP_ASK, 2, REQUEST_ARGUMENTS},
 };
 #define OPERATIONS (sizeof operations / sizeof *operations)
 
@@ -57,6 +58,20 @@ static bool parse_number(const char *text, uint64_t *value)
         *value = *value * base + digit;
     }
     return true;
+}
+
+/* A VM, and where it matters which of its vCPUs, that: "1.0", without it the first. */
+static bool parse_vm(char *text, struct request *request)
+{
+    char *point = text;
+    while (*point && *point != '.')
+        point++;
+    if (!*point)
+        return parse_number(text, &request->vm);
+    *point = '\0';
+    bool is_number = parse_number(text, &request->vm);
+    *point = '.';
+    return is_number && request->operation == OP_ASK && parse_number(point + 1, &request->vcpu);
 }
 
 /* Cut the line into words in place; more than fit are counted all the same. */
@@ -179,7 +194,7 @@ static void submit(uint64_t sequence, size_t which, char **word, unsigned words)
     }
     *request = (struct request){.sequence = sequence, .operation = operations[which].operation};
     for (unsigned i = 0; i < words; i++) {
-        if (!parse_number(word[i], i == 0 ? &request->vm : &request->argument[i - 1])) {
+        if (i == 0 ? !parse_vm(word[0], request) : !parse_number(word[i], &request->argument[i - 1])) {
             refuse(sequence, STATUS_BAD_REQUEST, "not a number: ", word[i]);
             return;
         }

@@ -16,9 +16,8 @@ static void give_work(struct vcpu *vcpu)
 }
 
 /* Only a guest that waits can be given work; the answer comes when it waits again. */
-enum status vm_ask(struct vm *vm, enum door door, const struct request *request)
+enum status vcpu_ask(struct vcpu *vcpu, enum door door, const struct request *request)
 {
-    struct vcpu *vcpu = &vm->vcpus[0];
     if (vcpu->state == VCPU_STOPPED)
         return STATUS_STOPPED;
     if (vcpu->state != VCPU_WAITING || vcpu->work_state != WORK_NONE)

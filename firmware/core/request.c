@@ -12,6 +12,7 @@ static const struct {
     [STATUS_BAD_REQUEST] = {"bad-request", "try help"},
     [STATUS_BUSY] = {"busy", "the guest is still at work"},
     [STATUS_UNKNOWN_VM] = {"unknown-vm", "the VMs are 1 and up, without a gap"},
+    [STATUS_UNKNOWN_VCPU] = {"unknown-vcpu", "a VM's vCPUs are 0 and up, without a gap"},
     [STATUS_SAME_VM] = {"same-vm", "source and target are one VM"},
     [STATUS_MISALIGNED] = {"misaligned", "an address is not a multiple of the page size"},
     [STATUS_OUT_OF_RANGE] = {"out-of-range", "a source lies in RAM or window, a target in the window"},
@@ -39,18 +40,21 @@ const char *status_text(enum status status)
 static void perform(enum door door, struct request *request)
 {
     struct vm *vm = vm_by_id(request->vm);
+    struct vcpu *vcpu = vm ? vcpu_by_index(vm, request->vcpu) : NULL;
     request->frame = hpa(0);
     if (request->operation < OP_POST || request->operation > OP_ASK)
         request->status = STATUS_UNKNOWN_OPERATION;
     else if (!vm)
         request->status = STATUS_UNKNOWN_VM;
+    else if (!vcpu)
+        request->status = STATUS_UNKNOWN_VCPU;
     else if (request->operation == OP_ASK)
-        request->status = vm_ask(vm, door, request);
+        request->status = vcpu_ask(vcpu, door, request);
     else
         request->status = transfer(vm, request->operation, request->argument, &request->frame);
     request->text = status_text(request->status);
     if (request->status == STATUS_STOPPED)
-        request->text = vm->vcpus[0].stop_reason;
+        request->text = vcpu->stop_reason;
 }
 
 /* What a guest's CPU left to be told. */
@@ -63,7 +67,7 @@ static void tell(struct vcpu *vcpu)
     vcpu->work_state = ended ? WORK_NONE : vcpu->work_state;
     unlock(&hypervisor_lock);
     if (stopped)
-        console_print("# vm %u stopped: %s\n", vcpu->vm->id, vcpu->stop_reason);
+        console_print("# vcpu %u.%u stopped: %s\n", vcpu->vm->id, vcpu->index, vcpu->stop_reason);
     if (ended)
         request_done(vcpu->work_door, &vcpu->work);
 }
@@ -83,7 +87,7 @@ static void serve(enum door door, struct slot *slot)
 void requests_poll(void)
 {
     for (unsigned id = 1; id <= VM_COUNT; id++)
-        for (unsigned i = 0; i < VCPUS_PER_VM; i++)
+        for (unsigned i = 0; i < vms[id].vcpu_count; i++)
             tell(&vms[id].vcpus[i]);
     for (enum door door = 0; door < DOORS; door++)
         if (slots[door].state == SLOT_SUBMITTED)

@@ -7,6 +7,24 @@ struct vm vms[VM_COUNT + 1];
 extern const char agent_image[], agent_image_end[];
 extern const char hypervisor_end[];
 
+/* CPUs beside the control CPU are given to the first vCPU of each VM, then to the next one
+ * of each. Only the first ones share a CPU if need be; others are not made. So no CPU has
+ * two of a VM, whose translations it could not tell apart. */
+static void vcpus_init(struct vm *vm)
+{
+    unsigned others = cpu_count - 1;
+    for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
+        unsigned number = i * VM_COUNT + vm->id - 1;
+        if (i > 0 && number >= others)
+            return;
+        struct vcpu *vcpu = &vm->vcpus[vm->vcpu_count++];
+        vcpu->vm = vm;
+        vcpu->index = i;
+        vcpu->cpu = others ? 1 + number % others : CONTROL_CPU;
+        arch_vcpu_init(vcpu, vm->stage2_root);
+    }
+}
+
 /* Give the VM its RAM, page by page, with the agent at its start. */
 static void vm_init(struct vm *vm, unsigned id, hpa_t ram)
 {
@@ -28,12 +46,7 @@ static void vm_init(struct vm *vm, unsigned id, hpa_t ram)
     }
     memset(pointer_to(ram), 0, GUEST_RAM_SIZE);
     memcpy(pointer_to(ram), agent_image, (size_t)(agent_image_end - agent_image));
-    for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
-        unsigned number = (id - 1) * VCPUS_PER_VM + i;
-        vm->vcpus[i].vm = vm;
-        vm->vcpus[i].cpu = cpu_count > 1 ? 1 + number % (cpu_count - 1) : CONTROL_CPU;
-        arch_vcpu_init(&vm->vcpus[i], vm->stage2_root);
-    }
+    vcpus_init(vm);
 }
 
 /* Behind the hypervisor: a block of RAM for each VM, then the pool. */
@@ -128,7 +141,7 @@ bool vms_run(struct cpu *cpu)
 {
     bool ran = false;
     for (unsigned id = 1; id <= VM_COUNT; id++) {
-        for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
+        for (unsigned i = 0; i < vms[id].vcpu_count; i++) {
             struct vcpu *vcpu = &vms[id].vcpus[i];
             if (vcpu->cpu == cpu->number && vcpu_state(vcpu) == VCPU_RUNNING)
                 ran |= take_turn(cpu, vcpu);
@@ -140,7 +153,7 @@ bool vms_run(struct cpu *cpu)
 bool vms_all(enum vcpu_state state)
 {
     for (unsigned id = 1; id <= VM_COUNT; id++)
-        for (unsigned i = 0; i < VCPUS_PER_VM; i++)
+        for (unsigned i = 0; i < vms[id].vcpu_count; i++)
             if (vcpu_state(&vms[id].vcpus[i]) != state)
                 return false;
     return true;
@@ -150,7 +163,7 @@ unsigned vcpus_on(unsigned cpu)
 {
     unsigned found = 0;
     for (unsigned id = 1; id <= VM_COUNT; id++)
-        for (unsigned i = 0; i < VCPUS_PER_VM; i++)
+        for (unsigned i = 0; i < vms[id].vcpu_count; i++)
             found += vms[id].vcpus[i].cpu == cpu;
     return found;
 }

@@ -66,8 +66,8 @@ void arch_alarm(void);
  * no kick: it looks at everything again before it sleeps. */
 void arch_kick(const struct cpu *cpu);
 
-/* Prepare a vCPU to start at the first byte of guest RAM, with nothing mapped by
- * stage 1 and stage 2 rooted at `root`. */
+/* Prepare a vCPU to start at the first byte of guest RAM, with its index as the first
+ * C argument, nothing mapped by stage 1 and stage 2 rooted at `root`. */
 void arch_vcpu_init(struct vcpu *vcpu, hpa_t root);
 
 /* Put the part of the guest's context that a run does not switch (floating point,

@@ -9,7 +9,7 @@
  *
  *   GUEST_WINDOW  8 MiB   where pages are received, empty at boot; in another GiB than
  *                         RAM, so that its first page needs tables of two levels
- *   GUEST_RAM     2 MiB   agent image, stack, its stage-1 tables, report page
+ *   GUEST_RAM     2 MiB   agent image, stacks, its stage-1 tables, report page
  *   GUEST_PAGES           the upper half of RAM: pages a test may give away
  *
  * The agent's own stage 1 maps all of it twice: at GVA = GPA with 2 MiB leaves
@@ -21,6 +21,11 @@
 #define GUEST_WINDOW      0x30000000
 #define GUEST_WINDOW_SIZE 0x00800000
 #define GUEST_ALIAS       0x40000000
+
+/* At most. A vCPU starts with its index, from 0 on, as the first C argument. In the agent it
+ * has a stack of its own, and knows by its stack pointer which one it is. */
+#define VCPUS_PER_VM      2
+#define GUEST_STACK_SIZE  8192
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
@@ -48,7 +53,7 @@ enum guest_map {
  *   RECLAIM     gpa                   the owner ends the share
  *   RELINQUISH  gpa                   the borrower ends the share
  *   COPY        gpa, target, its gpa  the target gets a page with equal bytes
- *   ASK         (request only) hands work to a guest that waits */
+ *   ASK         (request only) hands work to a vCPU that waits */
 enum operation {
     OP_WAIT = 1,
     OP_RECOVER,
@@ -69,6 +74,7 @@ enum status {
     STATUS_BAD_REQUEST,    /* malformed: wrong number or form of arguments */
     STATUS_BUSY,           /* the guest still works at what it was asked before */
     STATUS_UNKNOWN_VM,
+    STATUS_UNKNOWN_VCPU,   /* the VM has fewer */
     STATUS_SAME_VM,        /* source and target are one VM */
     STATUS_MISALIGNED,     /* not a multiple of PAGE_SIZE */
     STATUS_OUT_OF_RANGE,   /* outside RAM and window (a target: outside the window) */
@@ -80,7 +86,7 @@ enum status {
     STATUS_NOT_POSTED,     /* the target does not expect a page there */
     STATUS_OCCUPIED,       /* the target has a page there already */
     STATUS_NO_MEMORY,      /* no frame for a table or for the copy */
-    STATUS_STOPPED,        /* the VM does not run any more */
+    STATUS_STOPPED,        /* the vCPU does not run any more */
 };
 
 /* Registers of a hypercall, by position: [0] the operation, then the arguments;
@@ -127,9 +133,9 @@ enum outcome {
  * what a stage-2 leaf allows. */
 enum access { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_EXECUTE = 4 };
 
-/* The agent's report page. The harness finds it by walking both stages and
- * reads it in memory itself: nobody relays what a guest has to say. `nonce` is
- * the one of the work it answers and is written last. */
+/* Of each vCPU, in the agent's report page. The harness finds it by walking both
+ * stages and reads it in memory itself: nobody relays what a guest has to say.
+ * `nonce` is the one of the work it answers and is written last. */
 struct report {
     uint64_t begun;        /* the nonce of the work that it is at */
     uint64_t nonce;

@@ -8,8 +8,7 @@
 #include "request.h"
 
 #define VM_COUNT     2
-#define VCPUS_PER_VM 1
-#define CPU_LIMIT    4
+#define CPU_LIMIT    (1 + VM_COUNT * VCPUS_PER_VM)
 #define SPIN_LIMIT   (1ull << 32) /* turns of a loop that waits for another CPU */
 #define POOL_FRAMES  256 /* free frames at boot, for tables and copies */
 #define WINDOW_PAGES (GUEST_WINDOW_SIZE / PAGE_SIZE)
@@ -60,6 +59,7 @@ enum work_state {
 
 struct vcpu {
     struct vm *vm;
+    unsigned index; /* of those of its VM */
     unsigned cpu; /* the only one that runs it */
     enum vcpu_state state;
     const char *stop_reason;
@@ -79,6 +79,7 @@ struct vm {
     hpa_t stage2_root;
     volatile uint64_t generation; /* of its translations: each invalidation begins a new one */
     uint64_t posted[WINDOW_PAGES / 64];
+    unsigned vcpu_count;
     struct vcpu vcpus[VCPUS_PER_VM];
 };
 
@@ -98,6 +99,12 @@ static inline struct vm *vm_by_id(uint64_t id)
     return id >= 1 && id <= VM_COUNT ? &vms[id] : NULL;
 }
 
+/* NULL: the VM has none of that index. */
+static inline struct vcpu *vcpu_by_index(struct vm *vm, uint64_t index)
+{
+    return index < vm->vcpu_count ? &vm->vcpus[index] : NULL;
+}
+
 /* The state is changed under the lock and looked at without it. */
 static inline enum vcpu_state vcpu_state(const struct vcpu *vcpu)
 {
@@ -111,7 +118,7 @@ static inline void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
 
 /* hypercall.c */
 void hypercall(struct vcpu *vcpu);
-enum status vm_ask(struct vm *vm, enum door door, const struct request *request);
+enum status vcpu_ask(struct vcpu *vcpu, enum door door, const struct request *request);
 void work_end(struct vcpu *vcpu, enum status status, const char *text);
 
 /* stage2.c: the tables of a VM. Find the place of a page, reserve what a mapping there

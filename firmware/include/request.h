@@ -20,6 +20,7 @@ struct request {
     uint64_t sequence;                    /* the requester's; comes back with the answer */
     uint64_t operation;                   /* enum operation */
     uint64_t vm;                          /* in whose name */
+    uint64_t vcpu;                        /* of it: the one that OP_ASK hands work to */
     uint64_t argument[REQUEST_ARGUMENTS]; /* as in the hypercall, after the operation */
     enum status status;
     hpa_t frame;      /* that the operation was about; 0 if none */

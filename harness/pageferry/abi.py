@@ -44,18 +44,19 @@ class Status(IntEnum):
     BAD_REQUEST = 2
     BUSY = 3
     UNKNOWN_VM = 4
-    SAME_VM = 5
-    MISALIGNED = 6
-    OUT_OF_RANGE = 7
-    NOT_MAPPED = 8
-    NOT_OWNER = 9
-    SHARED = 10
-    NOT_SHARED = 11
-    PROTECTED = 12
-    NOT_POSTED = 13
-    OCCUPIED = 14
-    NO_MEMORY = 15
-    STOPPED = 16
+    UNKNOWN_VCPU = 5
+    SAME_VM = 6
+    MISALIGNED = 7
+    OUT_OF_RANGE = 8
+    NOT_MAPPED = 9
+    NOT_OWNER = 10
+    SHARED = 11
+    NOT_SHARED = 12
+    PROTECTED = 13
+    NOT_POSTED = 14
+    OCCUPIED = 15
+    NO_MEMORY = 16
+    STOPPED = 17
 
     @property
     def console_name(self) -> str:

@@ -69,13 +69,14 @@ def posted(firmware: Reader, vm: int) -> frozenset[GPA]:
 
 
 def disagreements(firmware: Reader, guests: Iterable[Guest], state: State) -> list[Disagreement]:
-    """Where what is kept about a VM differs from `state`, or from what its CPU is told."""
+    """Where what is kept about a VM differs from `state`, or from what its CPUs are told."""
     found = []
     for guest in guests:
         kept = firmware.read_int(f"vms[{guest.vm}].stage2_root.value")
-        if kept != guest.stage2_root:
-            text = f"VM {guest.vm} runs on the root {guest.stage2_root:#x}, not on {kept:#x}"
-            found.append(Disagreement(Wrong.BOOKKEEPING, text))
+        for vcpu in guest.vcpus:
+            if kept != vcpu.stage2_root:
+                text = f"VM {vcpu.name} runs on the root {vcpu.stage2_root:#x}, not on {kept:#x}"
+                found.append(Disagreement(Wrong.BOOKKEEPING, text))
         differing = posted(firmware, guest.vm) ^ state.vms[guest.vm].posted
         if differing:
             text = (

@@ -24,7 +24,7 @@ FAILURES = (HarnessError, GuestReport, OSError)
 
 T = TypeVar("T")
 
-CPUS = click.IntRange(1, 4)
+CPUS = click.IntRange(1, 5)
 """How many CPUs our hypervisor takes (`CPU_LIMIT`)."""
 
 ARCHS = architectures.names()

@@ -16,9 +16,9 @@
       MemoryUnreadable(address, length)  physical memory that is not there
     GuestReport                          the system answered; a test may expect one
       RequestRefused(status, text)       the hypervisor said no, by name
-      GuestFault(vm, gpa, access)        the guest touched what stage 2 denies it
-      GuestException(vm, gva, vector)    the guest's own CPU exception
-      GuestStopped(vm, reason)           the guest cannot go on
+      GuestFault(vm, gpa, access)        a guest touched what stage 2 denies it
+      GuestException(vm, gva, vector)    a guest's own CPU exception
+      GuestStopped(vm, reason)           a guest cannot go on
 
 Whoever waits gives `awaited` and `seen`, so that the message says what was
 awaited, what ended it, and the last lines seen. Every error survives pickling
@@ -158,6 +158,11 @@ class MemoryUnreadable(HarnessError):
         self.why = why
 
 
+def guest_name(vm: int, vcpu: int = 0) -> str:
+    """A guest as requests and messages call it: "1" by its first vCPU, "1.1" by its second."""
+    return f"{vm}.{vcpu}" if vcpu else f"{vm}"
+
+
 class GuestReport(_Told):
     """The system under test answered, and the answer is not success."""
 
@@ -174,13 +179,16 @@ class RequestRefused(GuestReport):
 class GuestFault(GuestReport):
     """A stage-2 fault: VM `vm` touched `gpa` with an `access` it does not have.
 
-    `doing` is what its agent was asked, "" when it was not asked anything.
+    `doing` is what its agent was asked, "" when it was not asked anything; `vcpu` is which of
+    the VM's did it.
     """
 
-    def __init__(self, vm: int, gpa: GPA, access: Access, doing: str = "") -> None:
+    def __init__(self, vm: int, gpa: GPA, access: Access, doing: str = "", vcpu: int = 0) -> None:
         what = f" ({doing})" if doing else ""
-        super().__init__(f"guest {vm} faulted at GPA {gpa:#x} on {access.name or access:}{what}")
+        who = f"guest {guest_name(vm, vcpu)}"
+        super().__init__(f"{who} faulted at GPA {gpa:#x} on {access.name or access:}{what}")
         self.vm = vm
+        self.vcpu = vcpu
         self.gpa = gpa
         self.access = access
         self.doing = doing
@@ -189,22 +197,25 @@ class GuestFault(GuestReport):
 class GuestException(GuestReport):
     """An exception of VM `vm`'s own CPU: `vector`, with `gva` as the address it reports.
 
-    Only a page fault says an address there; `doing` as in GuestFault.
+    Only a page fault says an address there; `doing` and `vcpu` as in GuestFault.
     """
 
-    def __init__(self, vm: int, gva: GVA, vector: int, doing: str = "") -> None:
+    def __init__(self, vm: int, gva: GVA, vector: int, doing: str = "", vcpu: int = 0) -> None:
         what = f" ({doing})" if doing else ""
-        super().__init__(f"guest {vm} took exception {vector} at GVA {gva:#x}{what}")
+        who = f"guest {guest_name(vm, vcpu)}"
+        super().__init__(f"{who} took exception {vector} at GVA {gva:#x}{what}")
         self.vm = vm
+        self.vcpu = vcpu
         self.gva = gva
         self.vector = vector
         self.doing = doing
 
 
 class GuestStopped(GuestReport):
-    """VM `vm` does not run any more, for the `reason` the hypervisor gave."""
+    """A vCPU of VM `vm` does not run any more, for the `reason` the hypervisor gave."""
 
-    def __init__(self, vm: int, reason: str) -> None:
-        super().__init__(f"guest {vm} stopped: {reason}")
+    def __init__(self, vm: int, reason: str, vcpu: int = 0) -> None:
+        super().__init__(f"guest {guest_name(vm, vcpu)} stopped: {reason}")
         self.vm = vm
+        self.vcpu = vcpu
         self.reason = reason

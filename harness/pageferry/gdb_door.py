@@ -28,7 +28,7 @@ _REQUEST = re.compile(
     r"\bstatus = STATUS_(?P<status>\w+), frame = \{value = (?P<frame>\d+)\}, "
     r'text = 0x[0-9a-f]+ (?:<\w+\+?\d*> )?"(?P<text>.*)"'
 )
-_HEAD = ("sequence", "operation", "vm")
+_HEAD = ("sequence", "operation", "vm", "vcpu")
 """What of a request comes before the arguments."""
 
 _sequence = count(1)
@@ -66,9 +66,15 @@ class GdbDoor:
         ]
 
     def request(
-        self, operation: int, vm: int, arguments: Sequence[int], timeout: Timeout = None
+        self,
+        operation: int,
+        vm: int,
+        arguments: Sequence[int],
+        timeout: Timeout = None,
+        *,
+        vcpu: int = 0,
     ) -> SlotAnswer:
-        """Any operation in the name of `vm`, and its answer.
+        """Any operation in the name of `vm`, by that of its vCPUs, and its answer.
 
         The machine runs afterwards if it did before; otherwise it stands at the answer.
         Raises ValueError for more arguments than a slot has, WaitTimeout, DebuggerError
@@ -82,7 +88,8 @@ class GdbDoor:
         sequence = next(_sequence)
         slot = self._free_slot(gdb, deadline)
         padding = [0] * (self._arguments - len(arguments))
-        values = [self._states["SLOT_SUBMITTED"], sequence, operation, vm, *arguments, *padding]
+        head = [self._states["SLOT_SUBMITTED"], sequence, operation, vm, vcpu]
+        values = [*head, *arguments, *padding]
         for (offset, size), value in zip(self._fields, values, strict=True):
             slot[offset : offset + size] = value.to_bytes(size, "little")
         condition = f"door == {self._number} && request->sequence == {sequence}"

@@ -26,6 +26,7 @@ from .errors import (
     ProtocolError,
     RequestRefused,
     WaitTimeout,
+    guest_name,
 )
 from .image import Image, Reader
 from .machine import Machine
@@ -43,7 +44,7 @@ ALIASES = (0, 1)
 
 _Name = TypeVar("_Name", Status, Outcome)
 _WORD = 1 << 64
-_REPORT = "report"
+_REPORT = "reports[{}]"
 
 
 def word(value: int) -> int:
@@ -93,18 +94,24 @@ class Report:
 
 
 class Guest:
-    """One VM: its memory as the tables have it, and its agent.
+    """One VM: its memory as the tables have it, and its agent on one of its vCPUs.
 
-    A guest is one thread's at a time.
+    That is the first; `vcpu` gives the same VM by another one. A guest is one thread's at a
+    time.
 
     vm        the id that requests use, from 1
+    index     the vCPU that is asked, from 0
     machine   where it runs
     firmware  typed access to the hypervisor's memory
     agent     the image that runs in every VM
     """
 
-    def __init__(self, vm: int, machine: Machine, firmware: Reader, agent: Image) -> None:
+    def __init__(
+        self, vm: int, machine: Machine, firmware: Reader, agent: Image, index: int = 0
+    ) -> None:
         self.vm = vm
+        self.index = index
+        self.name = guest_name(vm, index)
         self.machine = machine
         self._firmware = firmware
         self.agent_image = agent
@@ -112,7 +119,24 @@ class Guest:
         """Typed access to what the agent keeps in its memory, by its own tables."""
 
     def __repr__(self) -> str:
-        return f"<guest {self.vm}>"
+        return f"<guest {self.name}>"
+
+    @property
+    def vcpus(self) -> tuple[Guest, ...]:
+        """The VM by each of its vCPUs. With four CPUs the first guest has two, with five both."""
+        count = self._firmware.read_int(f"vms[{self.vm}].vcpu_count")
+        others = (self.vm, self.machine, self._firmware, self.agent_image)
+        return tuple(Guest(*others, index) for index in range(count))
+
+    def vcpu(self, index: int) -> Guest:
+        """The same VM by the vCPU of that index, from 0: that one is asked. ValueError."""
+        found = self.vcpus
+        if not 0 <= index < len(found):
+            raise ValueError(
+                f"guest {self.vm} has no vCPU {index}: they are 0 to {len(found) - 1}, and "
+                f"{self.machine.cpus} is the number of CPUs"
+            )
+        return found[index]
 
     # Where things are
 
@@ -144,10 +168,10 @@ class Guest:
     @property
     def exits(self) -> int:
         """How often it has left its program for the hypervisor, as that counts."""
-        return self._firmware.read_int(f"vms[{self.vm}].vcpus[0].exits")
+        return self._firmware.read_int(f"vms[{self.vm}].vcpus[{self.index}].exits")
 
     def _root(self, expression: str) -> int:
-        register = self._firmware.read_int(expression.format(vm=self.vm, vcpu=0))
+        register = self._firmware.read_int(expression.format(vm=self.vm, vcpu=self.index))
         return self.machine.arch.root_of(register)
 
     # What the tables say
@@ -171,20 +195,20 @@ class Guest:
         """The page's bytes in physical memory. GuestFault if stage 2 maps none."""
         frame = self.stage2(gpa).output
         if frame is None:
-            raise GuestFault(self.vm, gpa, Access.READ, "its table has no such page")
+            raise GuestFault(self.vm, gpa, Access.READ, "its table has no such page", self.index)
         return self.machine.memory.read(frame, PAGE_SIZE)
 
     def _own_hpa(self, gva: int) -> HPA:
         found = self.walk(GVA(gva))
         if found.hpa is None:
-            raise ProtocolError(f"guest {self.vm} has lost what its agent needs: {found.fails()}")
+            raise ProtocolError(f"guest {self.name} has lost what its agent needs: {found.fails()}")
         return found.hpa
 
     # What it does and sees itself
 
     def ping(self) -> None:
-        """One round trip: it is alive."""
-        ping([self])
+        """One round trip of its vCPU: it is alive."""
+        _round_trips([self])
 
     def load(self, gpa: GPA, alias: int = 0) -> int:
         """The 8 bytes at `gpa` as it reads them."""
@@ -234,7 +258,7 @@ class Guest:
     def _must(self, operation: Operation, *arguments: int) -> None:
         status, _ = self.hypercall(operation, *arguments)
         if status is not Status.OK:
-            raise RequestRefused(status, f"{operation.name.lower()} by guest {self.vm}")
+            raise RequestRefused(status, f"{operation.name.lower()} by guest {self.name}")
 
     # How it is asked
 
@@ -251,14 +275,14 @@ class Guest:
         """Give the agent work and do not wait for it. Its report counts from here on."""
         nonce = secrets.randbits(62) + 1
         words = " ".join(f"{word(value):#x}" for value in (command, *arguments))
-        pending = self.machine.console.submit(f"ask {self.vm} {nonce:#x} {words}")
+        pending = self.machine.console.submit(f"ask {self.name} {nonce:#x} {words}")
         work = Work(self, nonce, _describe(command, arguments), pending)
-        work.note(">", f"guest {self.vm}: {work.what}")
+        work.note(">", f"guest {self.name}: {work.what}")
         return work
 
     def report(self) -> Report:
         """The report page as it is now, whatever work it is about."""
-        fields = self.agent.read_struct(_REPORT)
+        fields = self.agent.read_struct(_REPORT.format(self.index))
         return Report(
             outcome=self._named(Outcome, fields["outcome"]),
             **{name: fields[name] for name in Report.__annotations__ if name != "outcome"},
@@ -268,19 +292,19 @@ class Guest:
         """What a number of the report says. The guest can write any into its page."""
         if number not in list(names):
             what = names.__name__.lower()
-            raise ProtocolError(f"guest {self.vm} reports {what} {number:#x}, which is none")
+            raise ProtocolError(f"guest {self.name} reports {what} {number:#x}, which is none")
         return names(number)
 
     def stop_watch(self) -> None:
         """End a watch that the agent is at."""
-        self.agent.write(f"{_REPORT}.stop", 1)
+        self.agent.write(f"{_REPORT.format(self.index)}.stop", 1)
 
     def where(self) -> str:
         """Where it last left its CPU: with one to itself, that may be long ago."""
-        expression = self.machine.arch.program_counter.format(vm=self.vm, vcpu=0)
+        expression = self.machine.arch.program_counter.format(vm=self.vm, vcpu=self.index)
         counter = self._firmware.read_int(expression)
         where = self.agent_image.describe(counter)
-        return f"guest {self.vm} last left its CPU at {counter:#x}, {where}"
+        return f"guest {self.name} last left its CPU at {counter:#x}, {where}"
 
 
 @dataclass(frozen=True)
@@ -308,29 +332,31 @@ class Work:
 
     def result(self, timeout: Timeout = None) -> Report:
         """Wait for the report. Errors as `Guest.ask`."""
-        vm = self.guest.vm
+        guest = self.guest
         try:
             reply = self.pending.result(timeout)
         except WaitTimeout as error:
-            awaited = f"guest {vm} to come back from {self.what} ({self.guest.where()})"
+            awaited = f"guest {guest.name} to come back from {self.what} ({guest.where()})"
             raise WaitTimeout(awaited, error.seconds, error.seen) from error
         if reply.status is Status.STOPPED:
-            raise GuestStopped(vm, reply.text)
+            raise GuestStopped(guest.vm, reply.text, guest.index)
         if reply.status is not Status.OK:
             raise RequestRefused(reply.status, reply.text)
-        report = self.guest.report()
+        report = guest.report()
         if report.nonce != self.nonce:
             raise ProtocolError(
-                f"guest {vm} came back from {self.what} without an answer: its agent is not "
-                f"{self.guest.agent_image.name}, or it waited in the middle of its work"
+                f"guest {guest.name} came back from {self.what} without an answer: its agent "
+                f"is not {guest.agent_image.name}, or it waited in the middle of its work"
             )
         self.note("<", report.told)
         if report.outcome is Outcome.FAULT:
-            raise GuestFault(vm, GPA(report.address), Access(report.detail), self.what)
+            gpa, access = GPA(report.address), Access(report.detail)
+            raise GuestFault(guest.vm, gpa, access, self.what, guest.index)
         if report.outcome is Outcome.EXCEPTION:
-            raise GuestException(vm, GVA(report.address), report.detail, self.what)
+            gva = GVA(report.address)
+            raise GuestException(guest.vm, gva, report.detail, self.what, guest.index)
         if report.outcome is not Outcome.DONE:
-            raise ProtocolError(f"guest {vm} says {report.outcome.name} to {self.what}")
+            raise ProtocolError(f"guest {guest.name} says {report.outcome.name} to {self.what}")
         return report
 
 
@@ -341,7 +367,11 @@ def _within(number: int, size: int) -> int:
 
 
 def ping(guests: Iterable[Guest]) -> None:
-    """One round trip of each, all on their way at once. Errors as `Guest.ask`."""
+    """One round trip of each of their vCPUs, all on their way at once. Errors as `Guest.ask`."""
+    _round_trips(vcpu for guest in guests for vcpu in guest.vcpus)
+
+
+def _round_trips(guests: Iterable[Guest]) -> None:
     for work in [guest.begin(Command.PING) for guest in guests]:
         report = work.result()
         if report.value != ~report.nonce % _WORD:

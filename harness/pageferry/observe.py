@@ -4,15 +4,16 @@
     ... whatever happens to the page ...
     scene = observers.conclude()                             looks again, after
 
-Each look asks the guest to read and to write the page by both of its addresses, walks
-its stage 2 in physical memory, and reads the frame. Nobody here learns what was asked
-of the hypervisor, or what it answered.
+Each look asks the guest, on each of its vCPUs, to read and to write the page by both of
+its addresses, walks its stage 2 in physical memory, and reads the frame. Nobody here learns
+what was asked of the hypervisor, or what it answered.
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from .abi import Operation
@@ -109,12 +110,12 @@ def _digest(value: int) -> str:
 def _witness(
     bed: Testbed, guest: Guest, gpa: GPA, frame: HPA | None, stored: str | None
 ) -> tuple[Access, str | None]:
-    """The strongest access by any alias, and what was read; a reading that contradicts
-    the frame is preferred to one that agrees."""
+    """The strongest access by any vCPU and alias, and what was read; a reading that
+    contradicts the frame is preferred to one that agrees."""
     access, seen = Access.FAULT, None
-    for alias in ALIASES:
+    for vcpu, alias in product(guest.vcpus, ALIASES):
         try:
-            read = _digest(guest.checksum(gpa, alias))
+            read = _digest(vcpu.checksum(gpa, alias))
         except GuestFault:
             continue
         if access is Access.FAULT:
@@ -122,7 +123,7 @@ def _witness(
         if seen is None or read != stored:
             seen = read
         try:
-            reached = _try_store(bed, guest, gpa, alias, frame)
+            reached = _try_store(bed, vcpu, gpa, alias, frame)
         except GuestFault:
             continue
         access = Access.READ_WRITE

@@ -118,18 +118,14 @@ class Oracle:
             if gpa >= GuestMap.PAGES:
                 watch(frame, PAGE_SIZE, Watch.ACCESSES)
 
-    def _vcpus(self) -> int:
-        size = self._bed.firmware.size
-        return size("vms[1].vcpus") // size("vms[1].vcpus[0]")
-
     def _blocks(self) -> dict[HPA, _Block]:
         """By frame."""
         found: dict[HPA, _Block] = {}
         kind = self._traces.control_block
         for guest in self._bed.guests if kind else ():
-            for vcpu in range(self._vcpus()):
+            for vcpu in guest.vcpus:
                 assert kind is not None
-                name = kind.expression.format(vm=guest.vm, vcpu=vcpu)
+                name = kind.expression.format(vm=vcpu.vm, vcpu=vcpu.index)
                 address = HPA(self._bed.firmware.read_int(name))
                 content = bytearray(self._bed.machine.memory.read(address, PAGE_SIZE))
                 found[address] = _Block(kind, guest.vm, content)

@@ -208,11 +208,12 @@ class Testbed:
             return Answer(status, instructions=counted)
         if door is Door.GDB:
             numbers = [word(argument) for argument in arguments]
-            said = self._gdb_door.request(operation, source.vm, numbers)
+            said = self._gdb_door.request(operation, source.vm, numbers, vcpu=source.index)
             return Answer(said.status, said.text, said.frame)
         name = Operation(operation).name.lower()
         words = " ".join(f"{word(argument):#x}" for argument in arguments)
-        reply = self.machine.console.request(f"{name} {source.vm} {words}")
+        caller = source.name if operation == Operation.ASK else source.vm
+        reply = self.machine.console.request(f"{name} {caller} {words}")
         frame = reply.fields.get("frame")
         return Answer(reply.status, reply.text, HPA(int(frame, 16)) if frame else None)
 

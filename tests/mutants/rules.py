@@ -10,6 +10,8 @@ CAUGHT: list[tuple[str, int, set[Rule]]] = [
     ("protect_in_place", 1, {Rule.VALID_TO_VALID}),
     ("no_lock_in_hypercall", 3, {Rule.LOCK}),
     ("x86_local_only", 3, {Rule.EVERY_CPU, Rule.ACCESS}),
+    ("x86_first_vcpu_only", 4, {Rule.EVERY_CPU}),
+    ("riscv64_first_vcpu_only", 4, {Rule.COMPLETE}),
     ("x86_no_wait_after_kick", 3, {Rule.COMPLETE}),
     ("x86_no_flush_at_entry", 1, {Rule.ENTER}),
     ("x86_one_asid", 1, {Rule.TAG}),

@@ -28,7 +28,7 @@ def reading(guest: Guest, gpa: GPA, alias: int = 0) -> Iterator[None]:
     guest.stop_watch()
     with suppress(GuestFault):  # it has lost the page
         watch.result()
-    guest.agent.write("report.stop", 0)  # which it has not seen then
+    guest.agent.write(f"reports[{guest.index}].stop", 0)  # which it has not seen then
 
 
 class Ferry:
@@ -45,6 +45,8 @@ class Ferry:
         alone = self._bed.machine.cpus == 1
         ways: list[Callable[[], None]] = [self._by_guest, self._share]
         ways += [self._by_console] if alone else [self._from_a_reader, self._beside_readers]
+        if any(len(guest.vcpus) > 1 for guest in self._bed.guests):
+            ways.append(self._from_another_vcpu)
         while self.remaps < remaps:
             self._pick.choice(ways)()
 
@@ -89,6 +91,19 @@ class Ferry:
         number, source, gpa, target, to = self._choose()
         with reading(source, gpa, alias=number % 2):
             self._bed.remap(source, gpa, target, to)
+            target.store(to, self._pick.getrandbits(64))
+        self._places[number] = target, to
+        self.remaps += 1
+
+    def _from_another_vcpu(self) -> None:
+        """A vCPU gives away what another one of its guest reads, if it has another."""
+        number, source, gpa, target, to = self._choose()
+        if len(source.vcpus) == 1:
+            return
+        giver, reader = self._pick.sample(source.vcpus, 2)
+        door = self._pick.choice([Door.CONSOLE, Door.GUEST])
+        with reading(reader, gpa, alias=number % 2):
+            self._bed.remap(giver, gpa, target, to, door=door)
             target.store(to, self._pick.getrandbits(64))
         self._places[number] = target, to
         self.remaps += 1

@@ -17,6 +17,7 @@ def request(bed: Testbed, operation: int, source: Guest, *arguments: int) -> Sta
     states = bed.machine.image.enum("slot_state")
     slot = f"slots[{door}]"
     fields = {"sequence": sequence, "operation": operation, "vm": source.vm}
+    fields |= {"vcpu": source.index}
     fields |= {f"argument[{place}]": value for place, value in enumerate(arguments)}
     for name, value in fields.items():
         bed.firmware.write(f"{slot}.request.{name}", value)

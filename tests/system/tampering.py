@@ -10,7 +10,7 @@ NO_ADDRESS = 0xDEAD << 48
 
 def ruin_the_next_run(bed: Testbed, guest: Guest) -> None:
     """Before the guest's next turn the hypervisor saves a vCPU that is nowhere, and panics."""
-    cpu = bed.firmware.read_int(f"vms[{guest.vm}].vcpus[0].cpu")
+    cpu = bed.firmware.read_int(f"vms[{guest.vm}].vcpus[{guest.index}].cpu")
     bed.firmware.write(f"cpus[{cpu}].loaded", NO_ADDRESS)
 
 

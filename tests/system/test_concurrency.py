@@ -76,3 +76,20 @@ def test_two_doors_that_want_one_page_at_once_get_it_once(bed: Testbed) -> None:
             if status is Status.OK:
                 model = apply(model, request).state
     assert bed.disagreements(model) == []
+
+
+@pytest.mark.pageferry(cpus=4)
+def test_two_vcpus_of_a_guest_that_give_one_page_away_at_once_give_it_once(bed: Testbed) -> None:
+    a, b = bed.guests
+    model = bed.model()
+    for number in range(40):
+        gpa, places = a.page(number), (b.window(number), b.window(number + 100))
+        works = [
+            vcpu.begin(Command.HYPERCALL, Operation.REMAP, gpa, b.vm, to)
+            for vcpu, to in zip(a.vcpus, places, strict=True)
+        ]
+        answers = [Status(work.result().value) for work in works]
+        assert sorted(answers) == [Status.OK, Status.NOT_MAPPED]
+        to = places[answers.index(Status.OK)]
+        model = apply(model, Request(Operation.REMAP, a.vm, gpa, b.vm, to)).state
+    assert bed.disagreements(model) == []

@@ -49,7 +49,7 @@ def test_a_guest_that_loses_the_table_of_one_alias_keeps_the_other(bed: Testbed)
     a.load(a.page(0), alias=0)
 
 
-@pytest.mark.parametrize("symbol", ["report", "work", "recovery"])
+@pytest.mark.parametrize("symbol", ["reports", "work", "recovery"])
 def test_a_guest_that_loses_what_it_runs_on_is_stopped(bed: Testbed, symbol: str) -> None:
     a, b = bed.guests
     gpa = a.walk(GVA(a.agent_image.symbol(symbol))).gpa
@@ -65,7 +65,7 @@ def test_a_report_of_an_outcome_that_there_is_not_is_a_protocol_error(
     bed: Testbed, number: int
 ) -> None:
     a = bed.guests[0]
-    a.agent.write("report.outcome", number)
+    a.agent.write("reports[0].outcome", number)
     with pytest.raises(ProtocolError, match=f"guest 1 reports outcome {number:#x}"):
         a.report()
     a.ping()

@@ -39,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids=["1-cpu", "3-cpus"])
+@pytest.fixture(scope="module", params=[1, 3, 4], ids=["1-cpu", "3-cpus", "4-cpus"])
 def found(request: pytest.FixtureRequest, arch: str, home: Path) -> Iterator[Testbed]:
     """A machine that tools find, after a remap and a share, standing."""
     with Testbed.start(arch, cpus=request.param, manifests=home / FOLDER) as bed:
@@ -118,7 +118,9 @@ def test_gdb_and_the_shell_give_the_same_answers(found: Testbed, inspected: Any)
 def test_the_guests_are_the_testbed_s(found: Testbed, inspected: Any) -> None:
     listed = json.loads(inspected("guests", "--json").output)
     for guest, seen in zip(found.guests, listed, strict=True):
-        assert (seen["vm"], seen["state"], seen["reason"]) == (guest.vm, "waiting", "")
+        assert seen["vm"] == guest.vm
+        states = [(it["vcpu"], it["state"], it["reason"]) for it in seen["vcpus"]]
+        assert states == [(vcpu.index, "waiting", "") for vcpu in guest.vcpus]
         assert seen["stage2_root"] == f"{guest.stage2_root:#x}"
         assert seen["stage1_root"] == f"{guest.stage1_root:#x}"
         assert seen["pages"] == len(guest.pages())
@@ -324,7 +326,8 @@ def test_debug_attaches_to_a_machine_that_runs(found: Testbed, arch: str, home: 
     ended = debug(home, arch, "--attach", "--", "-batch", "-ex", "hv guests")
     found.machine.stop()
     assert "was stopped for you" in ended.stdout
-    assert ended.stdout.count(" waiting ") == 2, ended.stderr
+    vcpus = [vcpu for guest in found.guests for vcpu in guest.vcpus]
+    assert ended.stdout.count(" waiting ") == len(vcpus), ended.stderr
 
 
 def debug(home: Path, arch: str, *words: str) -> "subprocess.CompletedProcess[str]":

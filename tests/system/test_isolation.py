@@ -86,9 +86,9 @@ def test_where_one_guest_used_the_floating_point_unit_is_not_seen_in_the_other(
 
 def test_each_vm_has_a_tag_of_its_own(bed: Testbed, arch: str) -> None:
     expression, first = TAGS[arch]
-    registers = {it.vm: bed.firmware.read_int(expression.format(vm=it.vm)) for it in bed.guests}
-    tags = {vm: register >> first & TAG_BITS for vm, register in registers.items()}
-    assert tags == {vm: vm for vm in tags}
+    for vcpu in (vcpu for guest in bed.guests for vcpu in guest.vcpus):
+        register = bed.firmware.read_int(expression.format(vm=vcpu.vm, vcpu=vcpu.index))
+        assert register >> first & TAG_BITS == vcpu.vm, vcpu
 
 
 def test_a_guest_that_rests_goes_on_after_the_next_interrupt(bed: Testbed) -> None:

@@ -23,7 +23,7 @@ def test_an_invalidation_names_the_vm_and_the_page(
 ) -> None:
     a, b = bed.guests
     expected = (a.vm, a.page(3), PAGE_SIZE)
-    gdb.breakpoint("arch_invalidate")
+    gdb.breakpoint("*arch_invalidate")  # its first instruction, where every argument still is
     pending = bed.machine.console.submit(f"remap 1 {a.page(3):#x} 2 {b.window(4):#x}")
     gdb.wait()
     assert (gdb.value("vm->id"), gdb.value("page.value"), PAGE_SIZE) == expected

@@ -10,6 +10,8 @@ counted that a witness does not exit. Where all take turns there was always an e
 the operation and the next read. What a witness tells there depends on the emulator: that
 the entry is gone, and where translations outlive an exit, that they were forgotten too. The
 new owner's nonce says nothing more, for its turn makes the CPU change to other tables.
+
+With four CPUs the first guest has two vCPUs: one gives away what the other one reads.
 """
 
 import secrets
@@ -31,7 +33,7 @@ BY: tuple[By, ...] = (*Door, "memory")
 """Every way in: also the slot that anybody fills in who can write RAM."""
 
 BY_OTHERS: tuple[By, ...] = tuple(by for by in BY if by is not Door.GUEST)
-"""A guest that watches cannot ask: what takes its page by hypercall is another's."""
+"""A vCPU that watches cannot ask: what takes its page by hypercall is another's."""
 
 TAKEN = [(Operation.REMAP, by) for by in BY_OTHERS]
 TAKEN += [(Operation.RECLAIM, by) for by in BY]
@@ -81,10 +83,18 @@ def prepare(bed: Testbed, operation: Operation) -> Change:
 def test_a_witness_faults_and_has_not_seen_what_the_new_owner_writes(
     bed: Testbed, operation: Operation, by: By, alias: int
 ) -> None:
-    old, nonce = secrets.randbits(64), secrets.randbits(64)
+    old = secrets.randbits(64)
     bed.guests[0].store(bed.guests[0].page(0), old)
     change = prepare(bed, operation)
     witness = Witness(change.loser, change.lost, alias)
+    take(bed, operation, by, change, witness, old)
+
+
+def take(
+    bed: Testbed, operation: Operation, by: By, change: Change, witness: Witness, old: int
+) -> None:
+    """Take the page, in which `old` is, from the witness. It does not see what comes then."""
+    nonce = secrets.randbits(64)
     witness.await_undisturbed()
     do(bed, by, operation, change.caller, *change.arguments)
     witness.note("answered")
@@ -98,14 +108,44 @@ def test_a_witness_faults_and_has_not_seen_what_the_new_owner_writes(
         witness.work.result()
 
 
+@pytest.mark.pageferry(cpus=4)
+@pytest.mark.parametrize("alias", ALIASES, ids="alias{}".format)
+@pytest.mark.parametrize("giver", [0, 1], ids="vcpu{}-gives".format)
+@pytest.mark.parametrize("by", BY, ids=[name(Operation.REMAP, it) for it in BY])
+def test_a_vcpu_faults_and_has_not_seen_what_comes_when_another_one_gives_the_page_away(
+    bed: Testbed, by: By, giver: int, alias: int
+) -> None:
+    a, b = bed.guests
+    old = secrets.randbits(64)
+    page, place = a.page(0), b.window(0)
+    a.store(page, old)
+    change = Change(a.vcpu(giver), (page, b.vm, place), a.vcpu(1 - giver), page, b, place)
+    witness = Witness(change.loser, change.lost, alias)
+    take(bed, Operation.REMAP, by, change, witness, old)
+
+
 @pytest.mark.pageferry(cpus=3)
 @pytest.mark.parametrize("alias", ALIASES, ids="alias{}".format)
 @pytest.mark.parametrize("by", BY_OTHERS, ids=[name(Operation.SHARE, it) for it in BY_OTHERS])
 def test_an_owner_that_writes_faults_when_the_page_is_shared_and_does_not_change_it_any_more(
     bed: Testbed, by: By, alias: int
 ) -> None:
-    a, b = bed.guests
-    writer = Witness(a, a.page(0), alias, Command.SCRIBBLE)
+    a, _ = bed.guests
+    share_from_writer(bed, by, a, Witness(a, a.page(0), alias, Command.SCRIBBLE))
+
+
+@pytest.mark.pageferry(cpus=4)
+@pytest.mark.parametrize("by", BY, ids=[name(Operation.SHARE, it) for it in BY])
+def test_a_vcpu_that_writes_faults_when_another_shares_the_page_and_does_not_change_it_any_more(
+    bed: Testbed, by: By
+) -> None:
+    a, _ = bed.guests
+    share_from_writer(bed, by, a, Witness(a.vcpu(1), a.page(0), command=Command.SCRIBBLE))
+
+
+def share_from_writer(bed: Testbed, by: By, a: Guest, writer: Witness) -> None:
+    """Share the first page of `a`, which the writer writes: that ends it."""
+    b = bed.guests[1]
     writer.await_undisturbed()
     do(bed, by, Operation.SHARE, a, a.page(0), b.vm, b.window(0))
     writer.note("answered")

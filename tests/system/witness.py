@@ -43,7 +43,7 @@ class Look:
 
 
 class Witness:
-    """A guest in a watch of `gpa`, by either of its addresses for it.
+    """A vCPU of a guest in a watch of `gpa`, by either of the guest's addresses for it.
 
     command  the loop it is in: it reads (WATCH) or writes (SCRIBBLE)
 
@@ -55,7 +55,7 @@ class Witness:
     ) -> None:
         self.guest = guest
         gva = guest.gva(gpa, alias)
-        self._seen = [f"{command.name.lower()} by guest {guest.vm} of {gpa:#x} at {gva:#x}"]
+        self._seen = [f"{command.name.lower()} by guest {guest.name} of {gpa:#x} at {gva:#x}"]
         self.work = guest.begin(command, gva)
         self.work.await_rounds(1)
 
@@ -88,7 +88,7 @@ class Witness:
                 first = now
             return now if now.report.rounds >= first.report.rounds + ROUNDS else None
 
-        awaited = f"{ROUNDS} rounds without an exit of guest {self.guest.vm}"
+        awaited = f"{ROUNDS} rounds without an exit of guest {self.guest.name}"
         now = self.guest.machine.await_fact(undisturbed, awaited, every=POLL)
         self.note("undisturbed since", first)
         self.note("just before", now)

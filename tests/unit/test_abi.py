@@ -49,6 +49,7 @@ def test_the_accesses_are_those_of_the_header() -> None:
         (abi.Status.OK, "ok"),
         (abi.Status.NOT_POSTED, "not-posted"),
         (abi.Status.UNKNOWN_VM, "unknown-vm"),
+        (abi.Status.UNKNOWN_VCPU, "unknown-vcpu"),
     ],
 )
 def test_a_status_has_its_word_on_the_console(status: abi.Status, word: str) -> None:

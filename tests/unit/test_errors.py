@@ -26,8 +26,8 @@ EXAMPLES: list[Exception] = [
     errors.MemoryUnreadable(HPA(0x5000), length=8, why="RAM is 0x0 to 0x4000"),
     errors.GuestReport("it said no"),
     errors.RequestRefused(Status.NOT_POSTED, "0x61000000 is not posted"),
-    errors.GuestFault(1, GPA(0x6010_0000), Access.WRITE, "store"),
-    errors.GuestException(2, GVA(0xA000_0000), vector=14),
+    errors.GuestFault(1, GPA(0x6010_0000), Access.WRITE, "store", vcpu=1),
+    errors.GuestException(2, GVA(0xA000_0000), vector=14, vcpu=3),
     errors.GuestStopped(vm=2, reason="triple fault"),
 ]
 
@@ -116,6 +116,20 @@ def test_unreadable_memory_names_the_range_and_the_reason() -> None:
 def test_a_refusal_is_told_by_the_name_on_the_console() -> None:
     refusal = errors.RequestRefused(Status.NOT_POSTED, "try later")
     assert str(refusal) == "refused as not-posted: try later"
+
+
+@pytest.mark.parametrize(
+    ("error", "start"),
+    [
+        (errors.GuestFault(1, GPA(0), Access.READ, vcpu=1), "guest 1.1 faulted"),
+        (errors.GuestException(2, GVA(0), 14, vcpu=3), "guest 2.3 took exception 14"),
+        (errors.GuestStopped(2, "triple fault", vcpu=1), "guest 2.1 stopped: triple fault"),
+        (errors.GuestStopped(2, "triple fault"), "guest 2 stopped: triple fault"),
+    ],
+    ids=str,
+)
+def test_a_vcpu_but_the_first_is_named_with_its_guest(error: Exception, start: str) -> None:
+    assert str(error).startswith(start)
 
 
 def test_a_fault_names_the_address_and_the_access() -> None:

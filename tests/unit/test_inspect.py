@@ -9,6 +9,7 @@ from tests.unit.handmade import NX, OPEN, A, Handmade, P, U
 from pageferry import arch, inspect
 from pageferry.address import GPA, GVA, HPA
 from pageferry.errors import HarnessError, MemoryUnreadable
+from pageferry.inspect import render
 from pageferry.paging import Rights
 
 RAM = 0x6000_0000
@@ -80,9 +81,29 @@ def test_guests_are_listed_with_their_roots_and_pages(made: System) -> None:
 
 
 def test_what_a_foreign_hypervisor_keeps_is_shown_as_not_known(made: System) -> None:
-    head, first, _ = lines(made, "guests")
-    assert head.split() == "guest state counter stage 1 stage 2 pages posted".split()
-    assert first.split()[:3] == ["g1", "-", "-"]
+    head, first, second = lines(made, "guests")
+    assert head.split() == "guest stage 1 stage 2 pages posted".split()
+    assert first.split()[-1] == second.split()[-1] == "-"
+
+
+def test_each_vcpu_of_a_guest_has_a_row_and_an_object() -> None:
+    vcpus = (
+        inspect.VcpuSeen(0, 1, "waiting", "", GVA(0x6000_00AF)),
+        inspect.VcpuSeen(1, 3, "stopped", "triple fault", GVA(0x6000_0010)),
+    )
+    seen = [inspect.GuestSeen(1, GPA(0x6000_2000), HPA(0x90_0000), 512, vcpus, 2048)]
+    tables, vcpu_table = render.guests_text(seen).split("\n\n")
+    assert tables.splitlines()[1].split() == ["g1", "0x60002000", "0x900000", "512", "2048"]
+    head, first, second = vcpu_table.splitlines()
+    assert head.split() == ["vCPU", "CPU", "state", "counter"]
+    assert first.split() == ["g1.0", "1", "waiting", "0x600000af"]
+    assert second.split() == ["g1.1", "3", "stopped:", "triple", "fault", "0x60000010"]
+    (found,) = render.guests_json(seen)
+    assert [(it["vcpu"], it["cpu"], it["state"]) for it in found["vcpus"]] == [
+        (0, 1, "waiting"),
+        (1, 3, "stopped"),
+    ]
+    assert found["vcpus"][1]["reason"] == "triple fault"
 
 
 def test_a_guest_that_does_not_exist_is_told_with_those_that_do(made: System) -> None:

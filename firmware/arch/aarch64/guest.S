@@ -26,9 +26,23 @@
     .set guest_ram, GUEST_RAM
     .set guest_pages, GUEST_PAGES
 
+/* The vCPU's stack, whatever is on it, becomes empty. Its last 16 bytes are not used, so that
+ * its pointer never points to another's. */
+    .macro empty_stack
+    mov x2, sp
+    orr x2, x2, #GUEST_STACK_SIZE - 1
+    sub x2, x2, #15
+    mov sp, x2
+    .endm
+
     .section .text.boot, "ax"
     .globl _start
 _start:
+    adrp x1, stacks
+    mov x2, #GUEST_STACK_SIZE
+    madd x1, x0, x2, x1
+    mov sp, x1
+    empty_stack
     ldr x0, =MAIR_VALUE
     msr mair_el1, x0
     ldr x0, =TCR_VALUE
@@ -43,8 +57,6 @@ _start:
     ldr x0, =SCTLR_VALUE
     msr sctlr_el1, x0
     isb
-    adrp x0, stack_end
-    mov sp, x0
     bl agent_main
 
 /* uint64_t call_hypervisor(uint64_t registers[CALL_REGISTERS]): what the counter says
@@ -173,8 +185,7 @@ forbidden_acts_end:
 /* Where the hypervisor resumes the guest after a stage-2 fault: (gpa, access) */
     .globl recovery
 recovery:
-    adrp x2, stack_end
-    mov sp, x2
+    empty_stack
     bl agent_fault
 
 /* The guest's own exceptions: (gva, class of ESR_EL1) */
@@ -185,8 +196,7 @@ vectors:
     b exception
     .endr
 exception:
-    adrp x2, stack_end
-    mov sp, x2
+    empty_stack
     mrs x0, far_el1
     mrs x1, esr_el1
     lsr x1, x1, #26
@@ -235,8 +245,3 @@ ram_pages:
     entries GUEST_RAM + PAGE, 4096, (512 * RAM_SLOTS)
 window_pages:
     entries GUEST_WINDOW + PAGE, 4096, (512 * WINDOW_SLOTS)
-
-    .section .bss
-    .balign 4096
-    .skip 8192
-stack_end:

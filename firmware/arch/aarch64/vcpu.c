@@ -55,6 +55,7 @@ void arch_vcpu_init(struct vcpu *vcpu, hpa_t root)
 {
     struct arch_vcpu *arch = &vcpu->arch;
     arch->pc = GUEST_RAM;
+    arch->x[0] = vcpu->index;
     arch->pstate = PSTATE_EL1H_MASKED;
     arch->vttbr = (uint64_t)vcpu->vm->id << VMID_SHIFT | root.value;
     arch->switched.sctlr_el1 = SCTLR_MMU_OFF;

@@ -1,5 +1,6 @@
 /* The guest's own start and what its C cannot say. It begins in VS-mode with its
- * translation off at the first byte of its RAM. */
+ * translation off at the first byte of its RAM. Each vCPU leads from table to table, and in
+ * the same way. */
     .attribute arch, "rv64i2p0_m2p0_a2p0_f2p0_d2p0_c2p0"
 #include "hypercall.h"
 
@@ -35,9 +36,22 @@
     .endr
     .endm
 
+/* The vCPU's stack, whatever is on it, becomes empty. Its last 16 bytes are not used, so that
+ * its pointer never points to another's. */
+    .macro empty_stack
+    li t0, GUEST_STACK_SIZE - 1
+    or sp, sp, t0
+    addi sp, sp, -15
+    .endm
+
     .section .text.boot, "ax"
     .globl _start
 _start:
+    la sp, stacks
+    li t0, GUEST_STACK_SIZE
+    mul t0, t0, a0
+    add sp, sp, t0
+    empty_stack
     lead root, pd_0, 3
     lead alias_of_window, pt_window, WINDOW_SLOTS
     lead alias_of_ram, pt_ram, RAM_SLOTS
@@ -52,7 +66,6 @@ _start:
     csrw stvec, t0
     li t0, SSTATUS_FS
     csrs sstatus, t0
-    la sp, stack_end
     call agent_main
 
 /* uint64_t call_hypervisor(uint64_t registers[CALL_REGISTERS]): what the counter says
@@ -175,7 +188,7 @@ forbidden_acts_end:
 /* Where the hypervisor resumes the guest after a stage-2 fault: (gpa, access) */
     .globl recovery
 recovery:
-    la sp, stack_end
+    empty_stack
     call agent_fault
 
 /* The guest's own exceptions: (gva, vector) */
@@ -183,7 +196,7 @@ recovery:
 exception:
     csrr a0, stval
     csrr a1, scause
-    la sp, stack_end
+    empty_stack
     call agent_exception
 
 /* Stage 1. GVA = GPA in 2 MiB leaves, and the same again GUEST_ALIAS higher in pages:
@@ -225,8 +238,3 @@ pt_ram:
     leaves GUEST_RAM, 4096, (512 * RAM_SLOTS)
 pt_window:
     leaves GUEST_WINDOW, 4096, (512 * WINDOW_SLOTS)
-
-    .section .bss
-    .balign 16
-    .skip 8192
-stack_end:

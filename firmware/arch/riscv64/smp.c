@@ -75,7 +75,7 @@ void arch_kick(const struct cpu *cpu)
 void arch_invalidate(struct vm *vm, gpa_t page)
 {
     uint64_t others = 0;
-    for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
         const struct cpu *cpu = &cpus[vm->vcpus[i].cpu];
         if (cpu == arch_this_cpu())
             hfence_gvma(page, vm->id);

@@ -98,6 +98,7 @@ void arch_vcpu_init(struct vcpu *vcpu, hpa_t root)
 {
     struct arch_vcpu *arch = &vcpu->arch;
     arch->pc = GUEST_RAM;
+    arch->gprs.a0 = vcpu->index;
     arch->sstatus = SSTATUS_UXL_64 | SSTATUS_FS_DIRTY | SSTATUS_SPP;
     arch->hgatp = HGATP_SV39X4 | (uint64_t)vcpu->vm->id << HGATP_VMID_SHIFT | root.value >> PAGE_SHIFT;
     arch->vsstatus = SSTATUS_UXL_64;

@@ -1,5 +1,6 @@
 /* The guest's own start and what its C cannot say. It begins in 32-bit protected
- * mode with paging off at the first byte of its RAM; EFER and CR4 are ready. */
+ * mode with paging off at the first byte of its RAM; EFER and CR4 are ready. Each vCPU
+ * fills in all the gates, and with the same. */
 #include "hypercall.h"
 
 #define CR0_PG_WP_PE 0x80010011
@@ -12,6 +13,13 @@
     .globl guest_ram, guest_pages /* for agent.ld */
     .set guest_ram, GUEST_RAM
     .set guest_pages, GUEST_PAGES
+
+/* The vCPU's stack, whatever is on it, becomes empty. Its last 16 bytes are not used, so that
+ * its pointer never points to another's. */
+    .macro empty_stack
+    or $GUEST_STACK_SIZE - 1, %rsp
+    sub $15, %rsp
+    .endm
 
     .section .text.boot, "ax"
     .code32
@@ -30,7 +38,9 @@ long_mode:
     mov %eax, %ds
     mov %eax, %es
     mov %eax, %ss
-    mov $stack_end, %rsp
+    imul $GUEST_STACK_SIZE, %edi
+    lea stacks(%rdi), %rsp
+    empty_stack
 
 /* Gates of 16 bytes for the first 32 vectors, each to its stub of 16 bytes; the
  * stubs lie below 4 GiB. */
@@ -153,7 +163,7 @@ clear_interrupt_flag: /* the global one */
     ret
 ask_as_user: /* to wait, which its kernel alone may */
     push $USER_DATA
-    push $stack_end
+    push %rsp
     push $2
     push $USER_CODE
     push $1f
@@ -180,7 +190,7 @@ no_idt:
 /* Where the hypervisor resumes the guest after a stage-2 fault: (gpa, access) */
     .globl recovery
 recovery:
-    mov $stack_end, %rsp
+    empty_stack
     call agent_fault
 
 /* The guest's own exceptions: (gva, vector) */
@@ -195,7 +205,7 @@ exception_stubs:
     .endr
 exception:
     mov %cr2, %rdi
-    mov $stack_end, %rsp
+    empty_stack
     call agent_exception
 
     .section .rodata
@@ -264,6 +274,3 @@ pt_window:
     .balign 4096
 idt:
     .skip 32 * 16
-    .balign 4096
-    .skip 8192
-stack_end:

@@ -2,8 +2,8 @@
  *
  *   invalidating CPU                    CPU of a vCPU of that VM (enter, in vcpu.c)
  *   generation++                        entered = generation   (repeat until it is)
- *   entered an older one? kick it       flush if it is new to this vCPU
- *   wait until it left or re-entered    VMRUN ... exit
+ *   entered an older one? kick them     flush if it is new to this vCPU
+ *   wait until all left or re-entered   VMRUN ... exit
  *                                       entered = 0
  *
  * Whoever is in the hypervisor flushes before it enters the guest again, so nobody
@@ -75,17 +75,29 @@ static bool runs_with_older(const struct vcpu *vcpu, uint64_t generation)
     return entered != 0 && entered < generation;
 }
 
+static bool any_runs_with_older(const struct vm *vm, uint64_t generation)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (runs_with_older(&vm->vcpus[i], generation))
+            return true;
+    return false;
+}
+
+/* All are told before one is waited for. */
+static __attribute__((noinline)) void drive_out(const struct vm *vm, uint64_t generation)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (runs_with_older(&vm->vcpus[i], generation))
+            arch_kick(&cpus[vm->vcpus[i].cpu]);
+    for (uint64_t tries = 0; any_runs_with_older(vm, generation); tries++)
+        if (tries > SPIN_LIMIT)
+            panic("a CPU does not leave VM %u", vm->id);
+}
+
 void arch_invalidate(struct vm *vm, gpa_t page)
 {
     (void)page; /* the whole VM is flushed: no CPU here can flush less */
     uint64_t generation = __atomic_add_fetch(&vm->generation, 1, __ATOMIC_SEQ_CST);
-    for (unsigned i = 0; i < VCPUS_PER_VM; i++) {
-        struct vcpu *vcpu = &vm->vcpus[i];
-        if (!runs_with_older(vcpu, generation))
-            continue;
-        arch_kick(&cpus[vcpu->cpu]);
-        for (uint64_t tries = 0; runs_with_older(vcpu, generation); tries++)
-            if (tries > SPIN_LIMIT)
-                panic("CPU %u does not leave its guest", vcpu->cpu);
-    }
+    if (any_runs_with_older(vm, generation))
+        drive_out(vm, generation);
 }

@@ -111,7 +111,7 @@ static void init_save(struct vmcb_save *save)
 
 void arch_vcpu_init(struct vcpu *vcpu, hpa_t root)
 {
-    unsigned number = (vcpu->vm->id - 1) * VCPUS_PER_VM + (unsigned)(vcpu - vcpu->vm->vcpus);
+    unsigned number = (vcpu->vm->id - 1) * VCPUS_PER_VM + vcpu->index;
     struct vmcb *vmcb = &vmcbs[number];
     vcpu->arch.vmcb = vmcb;
     vmcb->control.intercept_cr = INTERCEPT_CR4_WRITE;
@@ -124,11 +124,12 @@ void arch_vcpu_init(struct vcpu *vcpu, hpa_t root)
     vmcb->control.intercept_instructions = INTERCEPT_SVM_AND_SYSTEM;
     vmcb->control.iopm_base = hpa_of(io_permissions).value;
     vmcb->control.msrpm_base = hpa_of(msr_permissions).value;
-    vmcb->control.asid = number + 1; /* 0 is the hypervisor's */
+    vmcb->control.asid = vcpu->vm->id; /* 0 is the hypervisor's */
     vmcb->control.v_intr = V_INTR_MASKING;
     vmcb->control.np_enable = NP_ENABLE;
     vmcb->control.n_cr3 = root.value;
     init_save(&vmcb->save);
+    vcpu->arch.gprs.rdi = vcpu->index;
     vcpu->arch.fpu.control = FPU_CONTROL_AT_RESET;
     vcpu->arch.fpu.mxcsr = MXCSR_AT_RESET;
 }

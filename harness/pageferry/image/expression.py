@@ -1,6 +1,6 @@
 """Expressions as C has them: a variable, then members, elements and pointers followed.
 
-frames[12].owner        vms[1].vcpus[0].arch.vmcb->save.cr3        report.stop
+frames[12].owner        vms[1].vcpus[0].arch.vmcb->save.cr3        reports[0].stop
 """
 
 from __future__ import annotations

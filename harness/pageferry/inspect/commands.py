@@ -15,7 +15,7 @@ from . import render, views
 from .system import System
 
 USAGE = """\
-guests               every guest: state, where it is, its root tables
+guests               every guest: its vCPUs, where they are, its root tables
 walk GUEST ADDRESS   a guest-virtual address through both stages
 owner ADDRESS        who has the frame at a host-physical address
 map GUEST            what stage 2 maps; --stage 1: the guest's own tables

@@ -40,9 +40,16 @@ def guests_json(found: Sequence[GuestSeen]) -> Any:
     return [
         {
             "vm": it.vm,
-            "state": it.state,
-            "reason": it.reason,
-            "counter": address(it.counter),
+            "vcpus": [
+                {
+                    "vcpu": vcpu.index,
+                    "cpu": vcpu.cpu,
+                    "state": vcpu.state,
+                    "reason": vcpu.reason,
+                    "counter": address(vcpu.counter),
+                }
+                for vcpu in it.vcpus
+            ],
             "stage1_root": address(it.stage1_root),
             "stage2_root": address(it.stage2_root),
             "pages": it.pages,
@@ -53,21 +60,26 @@ def guests_json(found: Sequence[GuestSeen]) -> Any:
 
 
 def guests_text(found: Sequence[GuestSeen]) -> str:
-    """A row a guest."""
-    head = ("guest", "state", "counter", "stage 1", "stage 2", "pages", "posted")
-    rows = [
-        (
-            f"g{it.vm}",
-            f"{it.state}: {it.reason}" if it.reason else it.state,
-            address(it.counter),
-            address(it.stage1_root),
-            address(it.stage2_root),
-            it.pages,
-            it.posted,
-        )
+    """A row a guest, and a row each of its vCPUs, as requests name them."""
+    head = ("guest", "stage 1", "stage 2", "pages", "posted")
+    guests = [
+        (f"g{it.vm}", address(it.stage1_root), address(it.stage2_root), it.pages, it.posted)
         for it in found
     ]
-    return columns(head, rows)
+    vcpus = [
+        (
+            f"g{it.vm}.{vcpu.index}",
+            vcpu.cpu,
+            f"{vcpu.state}: {vcpu.reason}" if vcpu.reason else vcpu.state,
+            address(vcpu.counter),
+        )
+        for it in found
+        for vcpu in it.vcpus
+    ]
+    tables = [columns(head, guests)]
+    if vcpus:
+        tables.append(columns(("vCPU", "CPU", "state", "counter"), vcpus))
+    return "\n\n".join(tables)
 
 
 def _entries(way: GuestTranslation) -> list[dict[str, Any]]:

@@ -68,8 +68,14 @@ class System:
         count = self.variables.size("vms") // self.variables.size("vms[0]")
         return list(range(1, count))  # 0 is the hypervisor and unused
 
+    def vcpus(self, vm: int) -> list[int]:
+        """The indices of the VM's vCPUs; none of a hypervisor that is not ours."""
+        if self.variables is None:
+            return []
+        return list(range(self.variables.read_int(f"vms[{vm}].vcpu_count")))
+
     def roots(self, vm: int) -> Roots:
-        """What the CPU is told for the VM. HarnessError if there is no such VM yet."""
+        """What the first vCPU of the VM is told. HarnessError if there is no such VM yet."""
         self.require(vm)
         if self.variables is None:
             return self._roots[vm]

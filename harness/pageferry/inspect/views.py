@@ -11,27 +11,42 @@ from ..errors import HarnessError, MemoryUnreadable
 from ..paging import GuestTranslation, Rights, leaves, table_frames, walk_guest
 from ..paging import Mapping as Leaf
 from ..paging import walk as walk_stage
-from .system import System
+from .system import System, Variables
+
+
+@dataclass(frozen=True)
+class VcpuSeen:
+    """One vCPU of a VM.
+
+    index    of those of its VM, from 0
+    cpu      the logical number of the one that runs it
+    state    running, waiting, stopped
+    reason   why it is stopped, "" if it is not
+    counter  its program counter when it last left the CPU, a GVA
+    """
+
+    index: int
+    cpu: int
+    state: str
+    reason: str
+    counter: GVA
 
 
 @dataclass(frozen=True)
 class GuestSeen:
-    """One VM. What only a hypervisor of ours keeps is None for another.
+    """One VM. What only a hypervisor of ours keeps is empty or None for another.
 
-    state    of its vCPU: running, waiting, stopped
-    reason   why it is stopped, "" if it is not
-    counter  its program counter when it last left the CPU, a GVA
-    pages    how many its stage 2 maps
-    posted   where it expects pages, in pages
+    stage1_root  of its first vCPU
+    pages        how many its stage 2 maps
+    vcpus        all that it has
+    posted       where it expects pages, in pages
     """
 
     vm: int
     stage1_root: GPA | None
     stage2_root: HPA
     pages: int
-    state: str | None = None
-    reason: str | None = None
-    counter: GVA | None = None
+    vcpus: tuple[VcpuSeen, ...] = ()
     posted: int | None = None
 
 
@@ -47,17 +62,25 @@ def _guest(system: System, vm: int) -> GuestSeen:
     variables = system.variables
     if variables is None:
         return GuestSeen(vm, roots.stage1, roots.stage2, pages)
-    vcpu = f"vms[{vm}].vcpus[0]"
     words = variables.size(f"vms[{vm}].posted") // variables.size(f"vms[{vm}].posted[0]")
     return GuestSeen(
         vm,
         roots.stage1,
         roots.stage2,
         pages,
+        tuple(_vcpu(system, variables, vm, index) for index in system.vcpus(vm)),
+        sum(variables.read_int(f"vms[{vm}].posted[{i}]").bit_count() for i in range(words)),
+    )
+
+
+def _vcpu(system: System, variables: Variables, vm: int, index: int) -> VcpuSeen:
+    vcpu = f"vms[{vm}].vcpus[{index}]"
+    return VcpuSeen(
+        index,
+        variables.read_int(f"{vcpu}.cpu"),
         system.name_of("vcpu_state", variables.read_int(f"{vcpu}.state")),
         system.text(f"{vcpu}.stop_reason"),
-        GVA(variables.read_int(system.arch.program_counter.format(vm=vm, vcpu=0))),
-        sum(variables.read_int(f"vms[{vm}].posted[{i}]").bit_count() for i in range(words)),
+        GVA(variables.read_int(system.arch.program_counter.format(vm=vm, vcpu=index))),
     )
 
 

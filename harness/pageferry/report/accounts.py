@@ -139,7 +139,7 @@ def guest_tables(guest: Guest) -> dict[str, Any]:
     arch, memory = guest.machine.arch, guest.machine.memory
     return {
         "vm": guest.vm,
-        "where": guest.where(),
+        "where": [vcpu.where() for vcpu in guest.vcpus],
         "stage1_root": int(guest.stage1_root),
         "stage2_root": int(guest.stage2_root),
         "stage1": _table(_Seen(guest), arch.stage1, guest.stage1_root),
@@ -164,7 +164,7 @@ def _in_hex(value: Any, key: str = "") -> Any:
 
 def guest_text(tables: dict[str, Any]) -> str:
     """The same to be read; the entry is the first of its run."""
-    told = [tables["where"]]
+    told = [*tables["where"]]
     for stage, what in ((1, "GVA -> GPA"), (2, "GPA -> HPA")):
         root = tables[f"stage{stage}_root"]
         told += ["", f"stage {stage}, {what}, root {root:#x}"]
