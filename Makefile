@@ -18,7 +18,7 @@ LD := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)ld,ld.lld)
 PYTEST_ARGS ?= -n 3 --dist worksteal
 
 ARCHS := $(patsubst firmware/arch/%/arch.mk,%,$(wildcard firmware/arch/*/arch.mk))
-ifeq ($(filter $(ARCH),$(ARCHS) all),)
+ifneq ($(words $(ARCH)) $(filter $(ARCHS) all,$(ARCH)),1 $(ARCH))
 $(error ARCH=$(ARCH) is unknown. There are: $(ARCHS), and all)
 endif
 

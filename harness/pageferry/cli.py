@@ -17,15 +17,12 @@ from . import arch as architectures
 from .errors import GuestReport, HarnessError
 from .report import doctor as doctor_report
 from .report.documents import Documents
-from .settings import ALL
+from .settings import ALL, CPU_LIMIT, require_cpus
 
 UNEXPECTED, FAILED = 1, 2
 FAILURES = (HarnessError, GuestReport, OSError)
 
 T = TypeVar("T")
-
-CPUS = click.IntRange(1, 5)
-"""How many CPUs our hypervisor takes (`CPU_LIMIT`)."""
 
 ARCHS = architectures.names()
 
@@ -36,8 +33,23 @@ arch_option = click.option(
     show_default=True,
     help="The architecture of the machine under test.",
 )
+
+
+def _cpus(_: click.Context, __: click.Parameter, cpus: int) -> int:
+    try:
+        require_cpus(cpus)
+    except ValueError as error:
+        raise click.BadParameter(f"{cpus}: {error}") from None
+    return cpus
+
+
 cpus_option = click.option(
-    "--cpus", type=CPUS, default=1, show_default=True, help="Of the machine."
+    "--cpus",
+    type=int,
+    callback=_cpus,
+    default=1,
+    show_default=True,
+    help=f"Of the machine, 1 to {CPU_LIMIT}.",
 )
 archs_option = click.option(
     "--arch",
@@ -135,10 +147,10 @@ def run(
 def console(arch: str, cpus: int, qemu: str | None) -> None:
     """Boot the machine and type on its console, for example "1 help"; Ctrl-D ends it."""
     from .report import console as console_report
-    from .testbed import firmware_directory
+    from .testbed import firmware_directory, require_firmware
 
     with _failing_as("console"):
-        kernel = firmware_directory(arch) / "hypervisor.elf"
+        kernel = require_firmware(firmware_directory(arch), arch) / "hypervisor.elf"
         console_report.run(arch, kernel, cpus=cpus, qemu=qemu)
 
 
@@ -257,13 +269,14 @@ def inspect(
     x GUEST:ADDRESS [N]  N 64-bit words at a guest-virtual address
     """
     from .report import looking
-    from .testbed import firmware_directory
+    from .testbed import firmware_directory, require_firmware
 
     with _failing_as("inspect"):
         if ram is None:
             click.echo(looking.running(command, name))
         else:
-            elf = kernel or firmware_directory(arch) / "hypervisor.elf"
+            usual = firmware_directory(arch)
+            elf = kernel or require_firmware(usual, arch) / "hypervisor.elf"
             click.echo(looking.dump(command, arch, elf, ram))
 
 

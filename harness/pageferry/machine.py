@@ -8,7 +8,6 @@ So nothing can be found by accident and nothing can be left behind.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -21,6 +20,7 @@ from .channel import Channel, Deadline, Timeout, Waiting, on_loop
 from .child import GRACE, Child
 from .console import Console
 from .debugger import Debugger, Stub
+from .emulator import emulation, find_program
 from .errors import (
     ChannelClosed,
     FirmwarePanic,
@@ -98,7 +98,7 @@ class Machine(Waiting):
         self.ram = ram
         self.cpus = cpus
         self.icount = icount
-        self._qemu = qemu or arch.qemu
+        self._qemu = qemu
         self._extra_args = tuple(extra_args)
         self._console_log = console_log
         self._manifests = manifests
@@ -113,10 +113,7 @@ class Machine(Waiting):
         self._kernel_file = self.kernel.absolute()  # whoever changes the directory later
         if self.image.machine != self.arch.name:
             raise ImageError(f"{self.kernel} is for {self.image.machine}, not {self.arch.name}")
-        program = shutil.which(self._qemu)
-        if program is None:
-            package = f"Debian's package {self.arch.qemu_package} has {self.arch.qemu}"
-            raise QemuMissing(f"no program {self._qemu}; {package}")
+        program = find_program(self.arch, self._qemu)
         try:
             on_loop(partial(self._start, program))  # where no Ctrl-C comes half-way
             self.monitor.connect()
@@ -378,17 +375,6 @@ class Machine(Waiting):
         if debugger is not None:
             debugger.forget()
         self.cont()
-
-
-def emulation(arch: Arch, cpus: int, ram: int) -> tuple[str, ...]:
-    """QEMU with the machine alone, stopped: no wires, no kernel, and RAM from the object "ram"."""
-    return (
-        arch.qemu,
-        *("-S", "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg"),
-        *arch.machine_args,
-        *("-smp", f"{cpus},sockets=1,cores={cpus},threads=1"),
-        *("-m", f"{ram}B", "-machine", "memory-backend=ram"),
-    )
 
 
 def _memfd(name: str) -> FileIO:

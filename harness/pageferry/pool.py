@@ -23,7 +23,7 @@ from .machine import Machine
 from .manifest import FOLDER
 from .settings import Settings, firmware_folder
 from .target import RESET, Remote
-from .testbed import Testbed
+from .testbed import Testbed, require_firmware
 
 START = "start"
 """The snapshot of a foreign kernel's machine, before its first instruction."""
@@ -176,6 +176,8 @@ class Pool:
 
     def _make(self, kind: Kind) -> Machine:
         settings, arch = self.settings, architectures.get(kind.arch)
+        if kind.agent is not None:
+            require_firmware(kind.agent.parent, kind.arch)
         if settings.serial and settings.gdb_server and kind.target == "remote":
             remote = Remote(
                 arch,

@@ -73,7 +73,13 @@ class Bench:
 
     def begin(self, item: pytest.Item) -> None:
         """A test begins. UsageError for a mark that says nonsense."""
-        self._test = item.nodeid, _wanted(item)
+        wanted = _wanted(item)
+        if self.settings.kernel is None:
+            try:
+                options.require_cpus(wanted.get("cpus", self.settings.cpus))
+            except ValueError as error:
+                raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+        self._test = item.nodeid, wanted
         if self.pool is not None:
             self.pool.begin(*self._test)
 
@@ -156,19 +162,22 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"pageferry: {told}" for told in (settings.summary, *stale)]
 
 
-def pytest_assertrepr_compare(
-    config: pytest.Config, op: str, left: object, right: object
-) -> list[str] | None:
-    """Of `assert testbed.disagreements(model) == []`, a line each."""
+FOUND = {
+    "pageferry.ownership.Disagreement": "machine and model disagree on",
+    "pageferry.oracle.Finding": "rules of invalidation broken",
+}
+"""What oracles give lists of; by name, for a run without machines imports none of them."""
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Of `assert testbed.disagreements(model) == []` and the like, what each one says."""
     if op != "==" or right != [] or not isinstance(left, list):
         return None
-    if config.stash[BENCH].pool is None:
+    kinds = {f"{type(it).__module__}.{type(it).__qualname__}" for it in left}
+    title = FOUND.get(kinds.pop()) if len(kinds) == 1 else None
+    if title is None:
         return None
-    from .ownership import Disagreement
-
-    if not all(isinstance(it, Disagreement) for it in left):
-        return None
-    return [f"machine and model disagree on: {len(left)}", *map(str, left)]
+    return [f"{title}: {len(left)}", *(line for it in left for line in str(it).splitlines())]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

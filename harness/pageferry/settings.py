@@ -10,7 +10,8 @@ nearly one of these, raise ValueError, which names where it came from and what w
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ CAPABILITIES = (
 """What a target may have, the first three always; a remote one has no more."""
 
 ALWAYS = frozenset(CAPABILITIES[:3])
+
+CPU_LIMIT = 5
+"""CPUs that our firmware takes; it has the same name there."""
 
 Parse = Callable[[str, Path], Any]
 """Makes a value of its text; the folder is the one that relative paths start from."""
@@ -88,6 +92,12 @@ def _one_of(text: str, names: tuple[str, ...]) -> str:
     return text
 
 
+def require_cpus(cpus: int) -> None:
+    """ValueError for a machine some of whose CPUs our firmware would leave unused."""
+    if not 1 <= cpus <= CPU_LIMIT:
+        raise ValueError(f"our firmware takes 1 to {CPU_LIMIT} CPUs")
+
+
 def _count(text: str, _: Path) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) > 0):
         raise ValueError("it is a number of CPUs, 1 or more")
@@ -125,9 +135,15 @@ def _file(text: str, base: Path) -> Path:
 
 OPTIONS = (
     Option("arch", _archs, ("x86_64",), "architecture of the machine; several as A,B or all"),
-    Option("cpus", _count, 1, "number of its CPUs"),
+    Option("cpus", _count, 1, f"number of its CPUs, 1 to {CPU_LIMIT} for our firmware"),
     Option("qemu", _text, None, "emulator to run instead of the architecture's own"),
-    Option("qemu_args", _words, (), "more arguments for the emulator, quoted as for a shell"),
+    Option(
+        "qemu_args",
+        _words,
+        (),
+        "more arguments for the emulator, quoted as for a shell; here with =, for they begin "
+        "with a dash: --pageferry-qemu-args='-d int'",
+    ),
     Option("timeout_scale", _scale, None, "factor for every timeout, on slow machines"),
     Option("target", _target, "qemu", f"what tests run on: {', '.join(TARGETS)}"),
     Option("serial", _text, None, "serial line of a remote target", "--serial"),
@@ -206,6 +222,7 @@ def gather(
     """
     _require_known(environ)
     values: dict[str, Any] = {}
+    told: dict[str, str] = {}
     for option in OPTIONS:
         places = (
             (option.flag, said(option.name), here),
@@ -214,31 +231,41 @@ def gather(
         )
         place = next((place for place in places if place[1]), None)
         if place is not None:
-            values[option.name] = _parsed(option, *place)
-        elif isinstance(option.default, Path):
-            values[option.name] = root / option.default
+            told[option.name], values[option.name] = _parsed(option, *place)
         else:
-            values[option.name] = option.default
+            usual = option.default
+            values[option.name] = root / usual if isinstance(usual, Path) else usual
     settings = Settings(**values)
     _require_wires(settings)
-    if len(settings.arch) > 1 and (what := _of_one_architecture(settings)):
-        raise ValueError(f"{what} is of one architecture, not of {', '.join(settings.arch)}")
+    _require_one_architecture(settings)
+    if settings.kernel is None and "cpus" in told:
+        with _blaming(told["cpus"]):
+            require_cpus(settings.cpus)
     return settings
 
 
-def _of_one_architecture(settings: Settings) -> str | None:
-    """What was said that can serve one architecture only, if anything."""
-    if settings.target == "remote":
-        return "a remote target"
+def _require_one_architecture(settings: Settings) -> None:
+    """Where something was said that can serve one only."""
     singular = (settings.kernel, settings.firmware, settings.qemu)
-    return next((str(it) for it in singular if it is not None), None)
+    what = "a remote target" if settings.target == "remote" else next(filter(None, singular), None)
+    if len(settings.arch) > 1 and what is not None:
+        raise ValueError(f"{what} is of one architecture, not of {', '.join(settings.arch)}")
 
 
-def _parsed(option: Option, where: str, text: str | None, base: Path) -> Any:
+def _parsed(option: Option, where: str, text: str | None, base: Path) -> tuple[str, Any]:
+    """What was said, with where, and the value of it."""
+    told = f"{where}={text}"
+    with _blaming(told):
+        return told, option.parse(text or "", base)
+
+
+@contextmanager
+def _blaming(told: str) -> Iterator[None]:
+    """Have a ValueError say where it was told what is wrong."""
     try:
-        return option.parse(text or "", base)
+        yield
     except ValueError as error:
-        raise ValueError(f"{where}={text}: {error}") from error
+        raise ValueError(f"{told}: {error}") from error
 
 
 def _require_known(variables: Iterable[str]) -> None:

@@ -71,6 +71,17 @@ def firmware_directory(arch: str) -> Path:
     return Path("build", "firmware", arch)
 
 
+def require_firmware(directory: Path, arch: str) -> Path:
+    """`directory`, if our firmware is in it. ImageError tells how it gets there."""
+    for name in ("hypervisor.elf", "agent.elf"):
+        if not (directory / name).is_file():
+            raise ImageError(
+                f"there is no {name} in {directory.absolute()}: run `make firmware ARCH={arch}` in "
+                "the checkout and start there (pytest takes --pageferry-firmware=FOLDER, too)"
+            )
+    return directory
+
+
 class Testbed:
     """Two guests under the hypervisor in a machine. Made by `start`, closed by `with`."""
 
@@ -93,14 +104,9 @@ class Testbed:
         firmware  the directory of hypervisor.elf and agent.elf
         machine   further arguments of `Machine`: icount, qemu, extra_args, ...
 
-        Raises NotReady, and whatever ends the wait before: QemuDied, FirmwarePanic, ...
+        Raises ImageError, NotReady, and whatever ends the wait before: QemuDied, ...
         """
-        directory = firmware or firmware_directory(arch)
-        if not directory.is_dir():
-            raise ImageError(
-                f"there is no firmware in {directory.absolute()}: run `make firmware` in the "
-                "checkout and start there, or say where it is (firmware=, --pageferry-firmware)"
-            )
+        directory = require_firmware(firmware or firmware_directory(arch), arch)
         started = Machine(architectures.get(arch), directory / "hypervisor.elf", **machine)
         stack = ExitStack()
         stack.callback(started.close)  # it has its owner before there is anything to leave behind
@@ -247,7 +253,10 @@ class Testbed:
         bound = holdings.bind(known, observed)
         records = books.records(self.firmware, self.machine)
         found += ledger.discrepancies(bound, tables, records)
-        return found + books.disagreements(self.firmware, self.guests, bound)
+        found += books.disagreements(self.firmware, self.guests, bound)
+        for each in found:
+            self.machine.channel.journal.note("oracle", "#", str(each))
+        return found
 
     def _tables(self) -> dict[HPA, int]:
         """The frames that stage-2 tables lie in now, and whose they are."""

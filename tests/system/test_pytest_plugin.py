@@ -164,7 +164,7 @@ def test_an_emulator_that_is_missing_is_an_error_of_every_test(second: pytest.Py
     second.makepyfile("def test_one(machine): pass\ndef test_two(machine): pass")
     result = second.runpytest_subprocess("--pageferry-qemu=no-such-qemu")
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E *QemuMissing: no program no-such-qemu*"])
+    result.stdout.fnmatch_lines(["E *QemuMissing: there is no program no-such-qemu in PATH*"])
 
 
 def test_several_workers_have_a_machine_each_and_say_nothing_about_it(

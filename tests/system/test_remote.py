@@ -27,6 +27,7 @@ from pageferry.cli import main as command_line
 from pageferry.errors import ChannelClosed
 from pageferry.machine import RAM
 from pageferry.observe import Observers
+from pageferry.report.claims import MARK
 from pageferry.target import Remote
 from pageferry.testbed import Door, firmware_directory
 from pageferry.verdict import Verdict, judge
@@ -201,6 +202,7 @@ def test_the_evidence_of_a_remote_machine_has_its_memory(
             "agent.elf",
             "ram.bin",
             "reproduce.sh",
+            MARK,
         ),
     }
     assert "target lacks  monitor, snapshot" in (folder / "failure.txt").read_text()

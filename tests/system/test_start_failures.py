@@ -13,14 +13,13 @@ from pageferry.channel import SCALE_VARIABLE
 from pageferry.errors import ImageError, NotReady, QemuDied, QemuMissing
 
 
-def test_a_missing_emulator_is_named_with_the_package_that_has_it(arch: str, parrot: Path) -> None:
-    found = architectures.get(arch)
+def test_an_emulator_that_was_named_and_is_not_there_is_told_as_it_was_named(
+    arch: str, parrot: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "qemu"
     with (
-        pytest.raises(
-            QemuMissing,
-            match=f"no-such-qemu; Debian's package {found.qemu_package} has {found.qemu}",
-        ),
-        Machine(found, parrot, qemu="no-such-qemu"),
+        pytest.raises(QemuMissing, match=f"there is no program at {missing}; name one like"),
+        Machine(architectures.get(arch), parrot, qemu=str(missing)),
     ):
         pass
 
@@ -67,7 +66,9 @@ def test_a_wrong_kernel_is_refused_before_qemu_is_looked_for(
         pass
 
 
-def test_arguments_that_qemu_refuses_end_in_its_own_words(arch: str, parrot: Path) -> None:
+def test_arguments_that_qemu_refuses_end_in_its_own_words_and_in_no_other_s(
+    arch: str, parrot: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with (
         within(AT_ONCE),
         pytest.raises(
@@ -77,6 +78,7 @@ def test_arguments_that_qemu_refuses_end_in_its_own_words(arch: str, parrot: Pat
     ):
         pass
     assert (it.value.status, it.value.awaited) == (1, "the monitor's greeting")
+    assert caplog.records == []
 
 
 def test_a_program_that_is_no_qemu_ends_in_its_status(arch: str, parrot: Path) -> None:

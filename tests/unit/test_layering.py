@@ -27,7 +27,7 @@ ORDER = [
     *STANDARD_LIBRARY_ONLY,
     *"image wire".split(),
     *"journal loop channel child console monitor snapshot manifest debugger".split(),
-    *"recorder machine target".split(),
+    *"recorder emulator machine target".split(),
     *"guest books census gdb_door testbed oracle observe settings pool".split(),
 ]
 FACES = ["pytest_plugin", "cli", "report"]

@@ -72,6 +72,8 @@ def test_gcc_for_another_machine_has_its_name_in_front(checkout: Path) -> None:
     assert f"scripts/setup vax {tools}" in would_do(checkout, "setup", "LLVM=0", "ARCH=vax")
 
 
-def test_an_unknown_architecture_is_told_with_those_that_exist(checkout: Path) -> None:
-    said = would_do(checkout, "run", "ARCH=univac")
-    assert "ARCH=univac is unknown. There are: pdp11 vax x86_64, and all" in said
+@pytest.mark.parametrize("named", ["univac", "pdp11 vax", "vax univac", "all vax", "", "%"])
+def test_what_is_no_architecture_is_told_with_those_that_exist(checkout: Path, named: str) -> None:
+    said = would_do(checkout, "run", f"ARCH={named}")
+    assert f"ARCH={named} is unknown. There are: pdp11 vax x86_64, and all" in said
+    assert said.count("\n") == 1

@@ -70,6 +70,7 @@ def test_the_head_of_the_report_says_what_a_machine_would_be(pytester: pytest.Py
     ("argument", "message"),
     [
         ("--pageferry-arch=vax", "ERROR: --pageferry-arch=vax: there are: *x86_64*"),
+        ("--pageferry-cpus=9", "ERROR: --pageferry-cpus=9: our firmware takes 1 to 5 CPUs"),
         ("--pageferry-target=moon", "ERROR: --pageferry-target=moon: there are: qemu*"),
         (
             "--pageferry-kernel=no.elf",
@@ -84,6 +85,13 @@ def test_a_bad_value_ends_the_run_before_it_begins(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
     assert "Traceback" not in result.stderr.str()
+
+
+def test_the_help_shows_how_arguments_that_begin_with_a_dash_are_given(
+    pytester: pytest.Pytester,
+) -> None:
+    said = " ".join(pytester.runpytest_subprocess("--help").stdout.str().split())
+    assert "with a dash: --pageferry-qemu-args='-d int'" in said
 
 
 def test_a_bad_value_in_the_environment_is_named_by_its_variable(
@@ -199,6 +207,7 @@ def test_a_test_that_needs_what_the_target_lacks_is_skipped_by_its_name(
     [
         ('needs("magic")', "*no capability is called 'magic'; there are: console, *"),
         ("pageferry(cpus=3, icount=True)", "*::test_it: instructions are counted on one CPU only"),
+        ("pageferry(cpus=9)", "*::test_it: our firmware takes 1 to 5 CPUs"),
         ("pageferry(legs=3)", "*the mark pageferry takes cpus, icount, not 'legs'"),
     ],
 )
@@ -221,17 +230,24 @@ def test_what_needs_the_terminal_is_refused_with_several_workers(
 
 
 DISAGREES = """
-    import pytest
+    from pageferry.oracle import Finding
     from pageferry.ownership import Disagreement, Wrong
+    from pageferry.protocol import Rule, Store, Violation
 
-    def test_it(pageferry_pool):
+    def test_disagrees():
         found = [Disagreement(Wrong.BOOKKEEPING, f"frame {number}") for number in range(3)]
         assert found == []
+
+    def test_finds():
+        store = Store(7, 0, 0x1000, 0x2000, 0, 7)
+        assert [Finding(Violation(Rule.LOCK, store, "the lock"), "map (stage2.c:7)", None)] == []
 """
 
 
-def test_disagreements_are_shown_a_line_each(pytester: pytest.Pytester) -> None:
+def test_what_oracles_have_found_is_shown_in_their_words(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(DISAGREES)
     result = pytester.runpytest_subprocess()
     lines = [f"E *wrong bookkeeping: frame {number}" for number in range(3)]
     result.stdout.fnmatch_lines(["E *machine and model disagree on: 3", *lines], consecutive=True)
+    lines = ["E * LOCK: *", "E * CPU 0 at 0x1000, map (stage2.c:7), record 7"]
+    result.stdout.fnmatch_lines(["E *rules of invalidation broken: 1", *lines], consecutive=True)

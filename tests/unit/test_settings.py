@@ -11,6 +11,7 @@ import pytest
 
 from pageferry import arch
 from pageferry.settings import (
+    CPU_LIMIT,
     OPTIONS,
     TARGETS,
     Settings,
@@ -103,6 +104,7 @@ def test_an_empty_text_is_as_good_as_none() -> None:
         ("arch", "vax", f"=vax: there are: {', '.join(arch.names())}"),
         ("cpus", "none", "=none: it is a number of CPUs, 1 or more"),
         ("cpus", "0", "=0: it is a number of CPUs, 1 or more"),
+        ("cpus", "6", "=6: our firmware takes 1 to 5 CPUs"),
         ("timeout_scale", "0", "=0: it is a factor greater than 0"),
         ("timeout_scale", "nan", "=nan: it is a factor greater than 0"),
         ("timeout_scale", "inf", "=inf: it is a factor greater than 0"),
@@ -121,6 +123,18 @@ def test_a_bad_value_is_named_with_its_place_and_what_would_do(
         gathered({name: text})
     with pytest.raises(ValueError, match=re.escape(f"PAGEFERRY_{name.upper()}=")):
         gathered(None, {name: text})
+
+
+def test_a_kernel_of_one_s_own_may_have_more_cpus() -> None:
+    assert gathered({"cpus": "6", "kernel": __file__}).cpus == 6
+
+
+def test_the_limit_of_cpus_is_the_firmware_s() -> None:
+    headers = (Path(__file__).parents[2] / "firmware/include").glob("*.h")
+    text = "".join(header.read_text() for header in headers)
+    defined = dict(re.findall(r"#define (VM_COUNT|VCPUS_PER_VM|CPU_LIMIT) +(.+)", text))
+    assert defined["CPU_LIMIT"] == "(1 + VM_COUNT * VCPUS_PER_VM)"
+    assert 1 + int(defined["VM_COUNT"]) * int(defined["VCPUS_PER_VM"]) == CPU_LIMIT
 
 
 @pytest.mark.parametrize("wires", [{}, {"serial": "ttyS0"}, {"gdb_server": "board:3333"}])

@@ -16,7 +16,7 @@ from ..debugger.core import PROGRAM
 from ..errors import DebuggerError
 from ..machine import Machine
 from ..manifest import FOLDER, find
-from ..testbed import firmware_directory
+from ..testbed import firmware_directory, require_firmware
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "pageferry-gdb.py"
 """What makes gdb know `hv`. It stays in the checkout, beside the package."""
@@ -46,7 +46,7 @@ def start(arch: str, cpus: int, qemu: str | None, more: Sequence[str]) -> int:
 
     Raises HarnessError. The machine ends with gdb.
     """
-    kernel = firmware_directory(arch) / "hypervisor.elf"
+    kernel = require_firmware(firmware_directory(arch), arch) / "hypervisor.elf"
     log = FOLDER / arch / "console.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     machine = Machine(
