@@ -8,15 +8,20 @@ HPA   host-physical     names a frame of the machine
 """
 
 import re
-from dataclasses import fields
 from typing import Any, NewType, TypeVar, cast
 
 GVA = NewType("GVA", int)
 GPA = NewType("GPA", int)
 HPA = NewType("HPA", int)
 
+Address = int
+"""One of them, where what is said holds for each."""
+
+Word = int
+"""64 bits as they are in memory: an entry of a table."""
+
 _Address = TypeVar("_Address", bound=int)
-_KINDS = re.compile(r"\b(?:GVA|GPA|HPA|Frame)\b")
+_KINDS = re.compile(r"\b(?:GVA|GPA|HPA|Address|Frame|Word)\b")
 
 PAGE_SIZE = 4096
 """Bytes of a page and of a frame, on every architecture."""
@@ -33,10 +38,13 @@ def is_aligned(address: int) -> bool:
 
 
 def in_hex(value: Any) -> str:
-    """The `__repr__` of a dataclass whose addresses, by their annotations, are to be read."""
+    """The `__repr__` of a dataclass or named tuple whose addresses, by annotation, are read."""
+    kinds: dict[str, Any] = {}
+    for each in reversed(type(value).__mro__):
+        kinds |= vars(each).get("__annotations__", {})
     shown = []
-    for field in fields(value):
-        held = getattr(value, field.name)
-        is_address = isinstance(held, int) and _KINDS.search(str(field.type))
-        shown.append(f"{field.name}={held:#x}" if is_address else f"{field.name}={held!r}")
+    for name, kind in kinds.items():
+        held = getattr(value, name)
+        is_address = isinstance(held, int) and _KINDS.search(str(kind))
+        shown.append(f"{name}={held:#x}" if is_address else f"{name}={held!r}")
     return f"{type(value).__qualname__}({', '.join(shown)})"

@@ -31,10 +31,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .address import GPA, GVA, HPA, PAGE_SIZE, page_of
+from .address import GPA, GVA, HPA, PAGE_SIZE, Address, in_hex, page_of
 from .errors import HarnessError
 from .memory import PhysicalMemory, read_u64
-from .tables import ENTRY_SIZE, Entry, Kind, Rights, Step, TableFormat
+from .tables import ENTRY_SIZE, Entry, Kind, Mapping, Rights, Step, TableFormat
 
 __all__ = [
     "LEAF_LIMIT",
@@ -71,13 +71,15 @@ class Translation:
     size    bytes the last entry covers
     """
 
-    address: int
+    address: Address
     steps: tuple[Step, ...]
     kind: Kind
     level: int
     output: HPA | None
     rights: Rights
     size: int
+
+    __repr__ = in_hex
 
     @property
     def mapped(self) -> bool:
@@ -147,17 +149,6 @@ def walk(memory: PhysicalMemory, fmt: TableFormat, root: HPA, address: int) -> T
     _check_root(fmt, root)
     way = list(_descend(lambda at: read_u64(memory, HPA(at)), fmt, root, address))
     return _conclude(fmt, address, way)
-
-
-class Mapping(NamedTuple):
-    """One leaf: `size` bytes from `address` on lead to those from `output` on."""
-
-    address: int
-    output: HPA
-    size: int
-    rights: Rights
-    entry: int
-    level: int
 
 
 class _Tables:
@@ -288,8 +279,10 @@ class Failure:
     stage: int
     level: int
     kind: Kind
-    address: int
+    address: Address
     table_level: int | None = None
+
+    __repr__ = in_hex
 
     def __str__(self) -> str:
         what = "" if self.table_level is None else f" (stage-1 table of level {self.table_level})"
@@ -321,6 +314,8 @@ class GuestTranslation:
     stage1: Translation | None
     stage2: Translation | None
     table_access: Rights
+
+    __repr__ = in_hex
 
     @property
     def gpa(self) -> GPA | None:

@@ -13,6 +13,8 @@ from functools import cached_property
 from operator import or_
 from typing import NamedTuple
 
+from .address import HPA, Address, Word, in_hex
+
 PAGE_BITS = 12
 ENTRY_SIZE = 8
 """Bytes of one entry, in every format there is a descriptor for."""
@@ -46,8 +48,11 @@ class Entry(NamedTuple):
     """One decoded entry: `output` is the next table's address, or the leaf's first byte."""
 
     kind: Kind
-    output: int
+    output: Address
     rights: Rights
+
+    def __repr__(self) -> str:
+        return in_hex(self)
 
 
 ABSENT = Entry(Kind.ABSENT, 0, Rights.NONE)
@@ -124,14 +129,30 @@ class TableFormat:
 class Step:
     """One entry that was looked at. `rights` are what it allows by itself."""
 
-    table: int
+    table: Address
     level: int
     index: int
-    raw: int
+    raw: Word
     kind: Kind
     rights: Rights
+
+    __repr__ = in_hex
 
     @property
     def address(self) -> int:
         """Where the entry lies, in the address space of its table."""
         return self.table + ENTRY_SIZE * self.index
+
+
+class Mapping(NamedTuple):
+    """One leaf: `size` bytes from `address` on lead to those from `output` on."""
+
+    address: Address
+    output: HPA
+    size: int
+    rights: Rights
+    entry: Word
+    level: int
+
+    def __repr__(self) -> str:
+        return in_hex(self)

@@ -46,7 +46,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .address import GPA, HPA
+from .address import GPA, HPA, in_hex
 from .tables import Rights
 
 
@@ -101,6 +101,8 @@ class Sight:
     seen: str | None
     stored: str | None
 
+    __repr__ = in_hex
+
     def __post_init__(self) -> None:
         if (self.frame is None) != (self.stored is None):
             raise ValueError(f"a frame and its bytes come together: {self}")
@@ -130,6 +132,8 @@ class End:
     before: Sight
     after: Sight
 
+    __repr__ = in_hex
+
 
 @dataclass(frozen=True)
 class Place:
@@ -138,6 +142,8 @@ class Place:
     vm: int
     gpa: GPA
     frame: HPA
+
+    __repr__ = in_hex
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,7 @@ def test_a_dump_of_the_ram_answers_as_the_machine(
         ("hv nonsense", "invalid choice: 'nonsense'"),
         ("hv walk g3 0", "there is no guest g3; there are: g1, g2"),
         (f"hv x {LOST}", f"{LOST} cannot be read: stage 2 fails at level 0"),
+        (f"hv owner {GuestMap.PAGES:#x}", f"{GuestMap.PAGES:#x} is not in RAM (RAM is 0x"),
         ("hv owner no_such_thing", "'no_such_thing' is no address to gdb: No symbol"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from tests.unit.handmade import NX, OPEN, A, Handmade, P, U
@@ -190,6 +191,64 @@ def test_a_frame_that_nobody_has_is_nobody_s(made: System) -> None:
         "  record    none",
         "  mapped    by no guest",
     ]
+
+
+class Variables:
+    """Of a hypervisor that has frames for 8 MiB of RAM, and made those two guests."""
+
+    SIZES = MappingProxyType({"vms": 3, "vms[0]": 1, "frames": 0x800, "frames[0]": 1})
+
+    def __init__(self, roots: list[HPA]) -> None:
+        x86 = arch.get("x86_64")
+        self._roots = {
+            x86.stage2_root.format(vm=vm, vcpu=0): root for vm, root in enumerate(roots, 1)
+        }
+
+    def read_int(self, expression: str) -> int:
+        return self._roots.get(expression, 0)
+
+    def size(self, expression: str) -> int:
+        return self.SIZES[expression]
+
+    def enum(self, name: str) -> dict[str, int]:
+        return {"OF_NOBODY": 0}
+
+
+@pytest.fixture
+def ours(made: System) -> inspect.System:
+    return inspect.System(made.system.arch, made.memory, Variables(made.roots))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (0x800000, ""),
+        (1 << 63, ""),
+        (RAM + 0x5123, "; to g1 it is a page in frame 0x405000"),
+        (RAM, "; to g1 it is a page in frame 0x400000; to g2 it is a page in frame 0x500000"),
+        (0x3000_0000, "; to a guest it is a page that none has now"),
+    ],
+)
+def test_what_is_not_in_ram_is_nobody_s_frame(
+    ours: inspect.System, address: int, said: str
+) -> None:
+    with pytest.raises(HarnessError) as caught:
+        inspect.owner(ours, HPA(address))
+    assert str(caught.value) == f"{address:#x} is not in RAM (RAM is 0x0..0x7fffff){said}"
+
+
+def test_the_last_byte_of_ram_lies_in_a_frame(ours: inspect.System) -> None:
+    record = inspect.owner(ours, HPA(0x7F_FFFF)).record
+    assert record is not None
+    assert (record.kind, record.owner) == ("nobody", 0)
+
+
+def test_a_frame_outside_of_ram_that_a_guest_maps_is_shown(
+    made: System, ours: inspect.System
+) -> None:
+    made.give(1, RAM + 0x9000, 0xFEED_0000)
+    (holder,) = inspect.owner(ours, HPA(0xFEED_0000)).mapped
+    assert (holder.vm, holder.gpa) == (2, RAM + 0x9000)
 
 
 def test_doubts_are_the_frames_of_which_record_and_tables_differ(made: System) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..address import GPA, HPA, PAGE_SIZE
+from ..address import GPA, HPA, PAGE_SIZE, in_hex
 from ..arch import Arch
 from ..errors import HarnessError
 from ..memory import PhysicalMemory
@@ -39,6 +39,8 @@ class Roots:
 
     stage1: GPA | None
     stage2: HPA
+
+    __repr__ = in_hex
 
 
 class System:
@@ -73,6 +75,14 @@ class System:
         if self.variables is None:
             return []
         return list(range(self.variables.read_int(f"vms[{vm}].vcpu_count")))
+
+    @property
+    def ram(self) -> range | None:
+        """The host-physical addresses that a hypervisor of ours has frames of; else None."""
+        if self.variables is None:
+            return None
+        count = self.variables.size("frames") // self.variables.size("frames[0]")
+        return range(self.arch.ram_base, self.arch.ram_base + count * PAGE_SIZE)
 
     def roots(self, vm: int) -> Roots:
         """What the first vCPU of the VM is told. HarnessError if there is no such VM yet."""

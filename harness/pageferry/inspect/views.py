@@ -6,7 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ..address import GPA, GVA, HPA, PAGE_SIZE, in_hex, page_of
+from ..abi import GuestMap
+from ..address import GPA, GVA, HPA, PAGE_SIZE, Address, in_hex, page_of
 from ..errors import HarnessError, MemoryUnreadable
 from ..paging import GuestTranslation, Rights, leaves, table_frames, walk_guest
 from ..paging import Mapping as Leaf
@@ -48,6 +49,8 @@ class GuestSeen:
     pages: int
     vcpus: tuple[VcpuSeen, ...] = ()
     posted: int | None = None
+
+    __repr__ = in_hex
 
 
 def guests(system: System) -> list[GuestSeen]:
@@ -114,10 +117,12 @@ def bytes_at(system: System, vm: int, gva: GVA, length: int) -> bytes:
 class Range:
     """`size` bytes from `address` on that lead, in a row and with the same rights, to `output`."""
 
-    address: int
-    output: int
+    address: Address
+    output: Address
     size: int
     rights: Rights
+
+    __repr__ = in_hex
 
 
 class _GuestPhysical:
@@ -241,7 +246,10 @@ class Owner:
 
 
 def owner(system: System, address: HPA) -> Owner:
-    """Who has the frame that `address` lies in: by the record, and by walking the tables."""
+    """Who has the frame that `address` lies in: by the record, and by walking the tables.
+
+    HarnessError for what lies outside of RAM, as far as that is known, and nobody maps.
+    """
     frame = page_of(address)
     holders: list[Holder] = []
     table = None
@@ -254,6 +262,8 @@ def owner(system: System, address: HPA) -> Owner:
         )
         if frame in table_frames(system.memory, system.arch.stage2, root):
             table = vm
+    if not holders and table is None:
+        _require_ram(system, address)
     record = _record(system, frame)
     doubts = tuple(_doubts(record, holders, table))
     return Owner(frame, record, tuple(holders), table, doubts)
@@ -280,13 +290,34 @@ def doubts(system: System, records: Mapping[HPA, Record]) -> Iterator[tuple[HPA,
             yield frame, doubt
 
 
+_GUEST_AREAS = (
+    range(GuestMap.RAM, GuestMap.RAM + GuestMap.RAM_SIZE),
+    range(GuestMap.WINDOW, GuestMap.WINDOW + GuestMap.WINDOW_SIZE),
+)
+"""Where a guest of ours may have pages: guest-physical addresses."""
+
+
+def _require_ram(system: System, address: HPA) -> None:
+    """What is none is often meant as an address of a guest: then that is said too."""
+    ram = system.ram
+    if ram is None or address in ram:
+        return
+    pages = []
+    for vm in system.vms:
+        way = walk_stage(system.memory, system.arch.stage2, system.roots(vm).stage2, address)
+        if way.output is not None:
+            pages.append(f"to g{vm} it is a page in frame {page_of(way.output):#x}")
+    if not pages and any(address in area for area in _GUEST_AREAS):
+        pages = ["to a guest it is a page that none has now"]
+    what = f"{address:#x} is not in RAM (RAM is {ram.start:#x}..{ram.stop - 1:#x})"
+    raise HarnessError("; ".join([what, *pages]))
+
+
 def _record(system: System, frame: HPA) -> Record | None:
-    variables = system.variables
-    if variables is None:
+    variables, ram = system.variables, system.ram
+    if variables is None or ram is None or frame not in ram:
         return None
-    number = (frame - system.arch.ram_base) // PAGE_SIZE
-    if not 0 <= number < variables.size("frames") // variables.size("frames[0]"):
-        return None
+    number = (frame - ram.start) // PAGE_SIZE
     read = variables.read_int
     entry = f"frames[{number}]"
     return Record(
