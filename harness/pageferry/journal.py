@@ -7,8 +7,8 @@
 
 The seconds are the monotonic clock's since the machine was made; `>` went to it, `<`
 came from it, `#` was said about it. Told like a wire is what an agent was asked and what
-its report page said, by the number of the request. Every wire keeps its own last entries,
-so that a noisy one pushes out nothing that the others said.
+its report page said, by the number of the request, and what the oracles found. Every wire
+keeps its own last entries, so that a noisy one pushes out nothing that the others said.
 """
 
 from __future__ import annotations

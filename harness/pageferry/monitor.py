@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import socket
@@ -29,6 +30,7 @@ from .address import HPA
 from .channel import Channel, Deadline, Needs, Timeout
 from .child import GRACE
 from .errors import HarnessError, MemoryUnreadable, MonitorError, ProtocolError
+from .journal import Journal
 
 EVENTS_KEPT = 200
 """Events that `Monitor.events` gives, the last ones."""
@@ -64,6 +66,7 @@ class Monitor:
         self._jobs: dict[str, str] = {}
         self._names = (f"job{number}" for number in count(1))
         self._client = QMPClient("pageferry")
+        self._client.logger = _quiet_logger(channel.journal)
         self._client.events.event_filter = self._hear
         self._shaking_hands: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -213,6 +216,22 @@ class Monitor:
                 await asyncio.wait([self._shaking_hands])
                 self._shaking_hands.exception()
             await self._disconnect()
+
+
+class _Noting(logging.Handler):
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._journal.note("qmp", "#", record.getMessage())
+
+
+def _quiet_logger(journal: Journal) -> logging.Logger:
+    """For the library: what it complains of is raised here too, and no news to a terminal."""
+    logger = logging.Logger("qmp", logging.WARNING)  # a child of none, so that nobody else hears
+    logger.addHandler(_Noting(journal))
+    return logger
 
 
 def _of_kind(answer: object, kind: type[T], what: str) -> T:

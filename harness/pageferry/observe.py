@@ -59,13 +59,16 @@ class Observers:
         """Look again, and probe whether the source can take back by itself what it lost."""
         self.after = self._look()
         (source, gpa), (target, to) = self._ends
-        return Scene(
+        scene = Scene(
             source=End(source.vm, gpa, self.before[0].sight, self.after[0].sight),
             target=End(target.vm, to, self.before[1].sight, self.after[1].sight),
             strangers_before=self._strangers,
             strangers_after=self._find_strangers((*self.before, *self.after)),
             returned=self._probe_return(self.after),
         )
+        for line in str(scene).splitlines():
+            self._bed.machine.channel.journal.note("oracle", "#", line)
+        return scene
 
     def _look(self) -> tuple[Look, Look]:
         (source, gpa), (target, to) = self._ends

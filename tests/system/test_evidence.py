@@ -1,7 +1,9 @@
 """What a failed test leaves: one folder, from which the reason can be found."""
 
 import json
+import os
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,12 @@ from tests.system.failing import FIVE_LINES, only_folder
 from pageferry import arch as architectures
 from pageferry.abi import GuestMap
 from pageferry.address import PAGE_SIZE
+from pageferry.manifest import start_time
+from pageferry.report.claims import MARK
 
 ALWAYS = {
     *("failure.txt", "console.log", "qmp.log", "timeline.log", "requests.txt"),
-    *("registers.txt", "command.txt", "ram.bin", "snapshot.qcow2", "reproduce.sh"),
+    *("registers.txt", "command.txt", "ram.bin", "snapshot.qcow2", "reproduce.sh", MARK),
 }
 OURS = {
     *("guest1.txt", "guest1.json", "guest2.txt", "guest2.json"),
@@ -272,6 +276,54 @@ def test_a_full_disk_is_a_warning_that_names_the_folder(bench: pytest.Pytester) 
     assert (folder / "guest1.txt").stat().st_size > 0
 
 
+def test_a_text_that_has_no_room_is_not_there_and_is_told(bench: pytest.Pytester) -> None:
+    too_long = "from pageferry.report import reproduce\n"
+    too_long += "reproduce.script = lambda *_, **__: 'x' * 200_000\n"
+    bench.makeconftest(too_long + textwrap.dedent(LIMITED))
+    bench.makepyfile(FIVE_LINES)
+    result = bench.runpytest_subprocess()
+    result.stdout.fnmatch_lines(["E *GuestFault*", "*not taken: reproduce.sh: OSError: *"])
+    folder = only_folder(bench)
+    assert "reproduce.sh: OSError" in (folder / "failure.txt").read_text()
+    assert [path.name for path in folder.iterdir() if path.name.startswith("reproduce")] == []
+
+
+def test_a_run_beside_another_has_evidence_of_its_own(bench: pytest.Pytester) -> None:
+    test = Path(bench.makepyfile(FIVE_LINES))
+    wanted = bench.path / "build/evidence" / f"{test.name}.test_five_lines"
+    wanted.mkdir(parents=True)
+    (wanted / MARK).write_text(f"{os.getpid()} {start_time(os.getpid())}")  # who waits for it here
+    bench.runpytest_subprocess().stdout.fnmatch_lines([f"{wanted}-2"])
+    assert names(wanted) == {MARK}
+    assert names(wanted.with_name(f"{wanted.name}-2")) == ALWAYS | OURS
+
+
+def test_what_the_oracles_found_is_told_where_the_failure_does_not(bench: pytest.Pytester) -> None:
+    bench.makepyfile(
+        """
+        from pageferry import Observers, Operation, Request, Verdict, apply, judge
+
+        def test_it(testbed):
+            a, b = testbed.guests
+            model = testbed.model()
+            observers = Observers(testbed, a, a.page(0), b, b.window(0))
+            for page in range(20):
+                testbed.share(a, a.page(page), b, b.window(page))
+                asked = Request(Operation.REMAP, a.vm, a.page(page), b.vm, b.window(page))
+                model = apply(model, asked).state
+            found = testbed.disagreements(model)
+            verdict = judge(observers.conclude()).verdict
+            assert (found, verdict) == ([], Verdict.REMAP)
+        """
+    )
+    bench.runpytest_subprocess().assert_outcomes(failed=1)
+    told = (only_folder(bench) / "oracle.log").read_text()
+    for page in range(20):
+        where = f"VM 1 at {GuestMap.PAGES + page * PAGE_SIZE:#x} should map nothing, and maps 0x"
+        assert told.count(where) == 1
+    assert re.search("source after +0x[0-9a-f]+ +read-only +read-only +([0-9a-f]{16}) +\\1", told)
+
+
 def test_a_folder_that_cannot_be_made_hides_no_failure(bench: pytest.Pytester) -> None:
     bench.makepyfile(FIVE_LINES)
     (bench.path / "file").write_text("in the way")
@@ -316,6 +368,12 @@ def test_several_workers_take_the_evidence_of_their_own_tests(bench: pytest.Pyte
     assert len(folders) == 4
     assert all(names(folder) == ALWAYS | OURS for folder in folders)
     assert all(f"{folder}" in result.stdout.str() for folder in folders)
+
+
+def test_a_test_without_a_machine_leaves_nothing(bench: pytest.Pytester) -> None:
+    bench.makepyfile("def test_uses_one(testbed): pass\ndef test_fails(): assert False")
+    bench.runpytest_subprocess().assert_outcomes(passed=1, failed=1)
+    assert not (bench.path / "build/evidence").exists()
 
 
 def test_an_expected_failure_leaves_nothing(bench: pytest.Pytester) -> None:

@@ -27,6 +27,21 @@ def test_a_file_gets_the_document(tmp_path: Path) -> None:
     assert list(output.parent.iterdir()) == [output]
 
 
+def test_what_there_is_no_room_for_is_an_error_and_not_there_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk(path: Path, text: str) -> None:
+        path.touch()
+        raise OSError("No space left on device")
+
+    output = tmp_path / "result.json"
+    found = documents(output)
+    monkeypatch.setattr(Path, "write_text", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        found.write({"one": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_pipe_stays_one_and_gets_the_document(tmp_path: Path) -> None:
     output = tmp_path / "pipe"
     os.mkfifo(output)

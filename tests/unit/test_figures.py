@@ -105,6 +105,29 @@ def test_a_row_has_the_goal_beside_the_figure() -> None:
     assert other.split()[-1] == "missed"
 
 
+@pytest.mark.parametrize(
+    ("samples", "goal", "at_least", "told"),
+    [
+        ([1, 3, 9], 5, False, "met?"),
+        ([1, 7, 9], 5, False, "missed?"),
+        ([1, 3, 9], 5, True, "missed?"),
+        ([6, 7, 9], 5, False, "missed"),
+        ([6, 7, 9], 5, True, "met"),
+        ([5, 5, 5], 5, False, "met"),
+    ],
+)
+def test_a_goal_between_the_quartiles_is_met_or_missed_with_a_question_mark(
+    samples: list[float], goal: float, at_least: bool, told: str
+) -> None:
+    figure = Figure("it", "ms", Spread.of(samples), goal, at_least)
+    (row,) = (line for line in shown(bench(figure)).splitlines() if line.startswith("it"))
+    assert row.rstrip().endswith(f"= 5 {told}")
+
+
+def test_the_table_says_what_machine_its_goals_are_for() -> None:
+    assert "Goals are for a quiet machine with two CPUs" in " ".join(shown(bench()).split())
+
+
 def test_what_could_not_be_measured_says_what_is_missing() -> None:
     assert "no gdb" in shown(bench(Figure("it", "ms", None, 3, why="no gdb")))
 

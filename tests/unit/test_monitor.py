@@ -49,6 +49,18 @@ def test_a_monitor_that_was_never_connected_can_be_closed(
     assert peer.recv(1) == b""
 
 
+def test_what_the_library_complains_of_is_noted_and_logged_nowhere(
+    monitor: Monitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor.far_end.close()
+    with pytest.raises(WaitTimeout):
+        monitor.connect(0.05)
+    told = monitor._channel.journal.entries(wires=["qmp"])
+    assert any("Failed to receive Greeting" in it.text for it in told if it.way == "#")
+    assert caplog.records == []
+    monitor.close()
+
+
 def test_an_end_that_does_not_come_replaces_no_better_error(
     monitor: Monitor, peer: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

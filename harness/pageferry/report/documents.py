@@ -1,4 +1,4 @@
-"""The JSON that a command leaves behind: a file an architecture, or one file that was named."""
+"""What is left behind: files that are whole or not there, and the JSON of a command."""
 
 from __future__ import annotations
 
@@ -7,8 +7,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
+class WholeOrNothing:
+    """A path to write to; what was written gets its name only if nothing went wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+
+    def __enter__(self) -> Path:
+        return self._part
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
 class Documents:
-    """What is found about each of `names`.
+    """The JSON about each of `names`: a file each, or one file that was named.
 
     usual     path of a file, with {} for the name
     output    the one file to take instead, if any
@@ -54,9 +71,5 @@ def _write(path: Path, text: str) -> None:
     if not _is_ordinary(path):
         path.write_text(text)
         return
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_text(text)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with WholeOrNothing(path) as part:
+        part.write_text(text)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..address import HPA, PAGE_SIZE
 from ..channel import Deadline
 from ..memory import PhysicalMemory
+from .documents import WholeOrNothing
 
 CHUNK = 16 * PAGE_SIZE
 """Bytes looked at at once."""
@@ -42,7 +43,7 @@ def dump_memory(
 
     Raises MemoryUnreadable and OSError; then there is no file.
     """
-    with _WholeOrNothing(path) as part, part.open("wb") as file:
+    with WholeOrNothing(path) as part, part.open("wb") as file:
         done = 0
         while done < size and (deadline is None or deadline.left):
             data = memory.read(HPA(base + done), min(CHUNK, size - done))
@@ -54,7 +55,7 @@ def dump_memory(
 
 def copy_sparse(source: Path, path: Path, allowance: Allowance) -> None:
     """Copy a file of any size, as `dump_memory` writes. Raises OSError."""
-    with _WholeOrNothing(path) as part, source.open("rb") as data, part.open("wb") as file:
+    with WholeOrNothing(path) as part, source.open("rb") as data, part.open("wb") as file:
         size = os.fstat(data.fileno()).st_size
         for offset in range(0, size, CHUNK):
             _put(file.fileno(), offset, os.pread(data.fileno(), CHUNK, offset), allowance)
@@ -68,20 +69,3 @@ def _put(file: int, offset: int, data: bytes, allowance: Allowance) -> None:
     while data:  # a file that has reached its limit takes a part first
         written = os.pwrite(file, data, offset)
         data, offset = data[written:], offset + written
-
-
-class _WholeOrNothing:
-    """A path to write to; what was written gets its name only if nothing went wrong."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f"{path.name}.part")
-
-    def __enter__(self) -> Path:
-        return self._part
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)

@@ -3,6 +3,8 @@
     failure.txt     the test, its error, what could not be taken; begin here
     console.log     the console's lines, the test's name before them
     qmp.log mi.log  what the monitor, and gdb where it was used, were told and said
+    oracle.log      what the witnesses saw at both ends of a page, and how the machine and the
+                    model of ownership differed, where a test asked for that
     timeline.log    all wires on one clock
     requests.txt    requests on the console, each with its answer; of what an agent was asked
                     by one, its report too
@@ -18,7 +20,7 @@
     snapshot.qcow2  QEMU's snapshots, "failure" among them
 
 Each is taken by itself: what goes wrong with one is written down in its place, and the
-others are taken all the same.
+others are taken all the same. What a full disk has no room for is not there in part.
 """
 
 from __future__ import annotations
@@ -33,11 +35,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..channel import Deadline
+from ..emulator import emulation
 from ..journal import Entry
-from ..machine import Machine, emulation
+from ..machine import Machine
 from ..target import Remote
 from ..testbed import Testbed
 from . import accounts, dump, reproduce
+from .documents import WholeOrNothing
 
 PATIENCE = 10.0
 """Seconds, before scaling, that QEMU has for all that is asked of it."""
@@ -64,7 +68,7 @@ class Scene:
 
 @dataclass
 class Evidence:
-    """Takes down what there is about a scene, into `folder`.
+    """Takes down what there is about a scene, into `folder`, in which is nothing of another test.
 
     problems  what could not be taken, a line each
     """
@@ -92,7 +96,6 @@ class Evidence:
         Raises nothing: see `problems`.
         """
         running = self._try("the machine's state", self._stop) or False
-        self._try("an old folder", partial(shutil.rmtree, self.folder, ignore_errors=True))
         self._try("the folder", partial(self.folder.mkdir, parents=True, exist_ok=True))
         self._write("failure.txt", self._summary)
         self._take_logs()
@@ -126,7 +129,12 @@ class Evidence:
         text = self._try(name, make)
         if text is None:
             text = f"not taken: {self.problems[-1]}\n"
-        self._try(name, lambda: (self.folder / name).write_text(text, "utf-8", "replace"))
+        self._try(name, partial(self._put, name, text))
+
+    def _put(self, name: str, text: str, mode: int = 0o644) -> None:
+        with WholeOrNothing(self.folder / name) as part:
+            part.write_text(text, "utf-8", "replace")
+            part.chmod(mode)
 
     # What there is
 
@@ -146,7 +154,7 @@ class Evidence:
         return self._journal.entries(self._since, ("test", *wires) if wires else None)
 
     def _take_logs(self) -> None:
-        for wire in ("console", "qmp", "mi"):
+        for wire in ("console", "qmp", "mi", "oracle"):
             if wire == "console" or self._journal.entries(self._since, [wire]):
                 self._write(f"{wire}.log", partial(accounts.lines, self._entries(wire)))
         self._write("timeline.log", lambda: accounts.lines(self._entries()))
@@ -184,7 +192,11 @@ class Evidence:
 
     def _take_images(self) -> None:
         for image in self.scene.images:
-            self._try(image.name, partial(shutil.copyfile, image, self.folder / image.name))
+            self._try(image.name, partial(self._copy, image))
+
+    def _copy(self, file: Path) -> None:
+        with WholeOrNothing(self.folder / file.name) as part:
+            shutil.copyfile(file, part)
 
     def _take_state(self) -> None:
         machine = self.scene.machine
@@ -213,11 +225,11 @@ class Evidence:
         return dump.dump_memory(machine.memory, base, size, path, self.allowance, deadline)
 
     def _take_script(self, command: Sequence[str], ram: int) -> None:
-        machine, path = self.scene.machine, self.folder / "reproduce.sh"
+        machine = self.scene.machine
         about = self.scene.test, machine.arch.name
         ours = self.scene.bed is not None
-        path.write_text(reproduce.script(*about, command, machine.kernel.name, ram, ours=ours))
-        path.chmod(0o755)
+        text = reproduce.script(*about, command, machine.kernel.name, ram, ours=ours)
+        self._put("reproduce.sh", text, 0o755)
 
     def _take_snapshot(self) -> None:
         machine = self.scene.machine

@@ -21,6 +21,7 @@ from ..settings import Settings
 from ..target import Remote
 from ..testbed import Testbed
 from . import attach
+from .claims import claim
 from .dump import Allowance
 from .evidence import Evidence, Scene
 
@@ -42,6 +43,13 @@ def folder_name(test: str) -> str:
     name = re.sub(r"[^\w.,=\[\]-]", "_", plain)[:LONGEST_NAME]
     digest = hashlib.sha256(test.encode()).hexdigest()[:8]
     return name if name == plain else f"{name}-{digest}"
+
+
+def _folder_for(wanted: Path) -> Path:
+    try:
+        return claim(wanted)
+    except OSError:
+        return wanted  # whoever writes there finds out, and says so
 
 
 class Failures:
@@ -68,6 +76,8 @@ class Failures:
         self._seen = item.nodeid  # what fails in the teardown too has its evidence already
         scenes = self._scenes(item, report)
         folder = self._folder / folder_name(item.nodeid)
+        if scenes:
+            folder = _folder_for(folder)
         for number, scene in enumerate(scenes, 1):
             inside = folder if number == 1 else folder / f"machine{number}"
             self._collect(item, report, scene, inside)
