@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.system import tiny
@@ -34,6 +35,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         mark = metafunc.definition.get_closest_marker("pageferry")
         numbers = [mark.kwargs["cpus"]] if mark and "cpus" in mark.kwargs else [1, 3]
         metafunc.parametrize("cpus", numbers, ids=lambda number: f"{number}cpu", indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test with a `mutant` is one of the architectures that can have that bug, and no other's."""
+    items[:] = [item for item in items if _can_be(getattr(item, "callspec", None))]
+
+
+def _can_be(callspec: Any) -> bool:
+    mutant = callspec.params.get("mutant") if callspec else None
+    return mutant is None or mutant.applies_to(callspec.params[ARCH])
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.mutants import MUTANTS
+from tests.mutants import MUTANTS, Mutant
 from tests.mutants.rules import CAUGHT
 from tests.system.ferrying import Ferry
 
@@ -99,14 +99,13 @@ def test_events_of_a_cpu_are_in_the_order_of_its_program(bed: Testbed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "of_cpus", "rules"), CAUGHT, ids=[f"{it[0]}-{it[1]}cpu" for it in CAUGHT]
+    ("mutant", "of_cpus", "rules"),
+    [(MUTANTS[name], of_cpus, rules) for name, of_cpus, rules in CAUGHT],
+    ids=[f"{name}-{of_cpus}cpu" for name, of_cpus, _ in CAUGHT],
 )
 def test_the_rules_that_a_mutant_breaks_are_named(
-    arch: str, name: str, of_cpus: int, rules: set[Rule], tmp_path: Path
+    arch: str, mutant: Mutant, of_cpus: int, rules: set[Rule], tmp_path: Path
 ) -> None:
-    mutant = MUTANTS[name]
-    if not mutant.applies_to(arch):
-        pytest.skip(f"{name} is none of {arch}")
     firmware = mutant.build(arch, tmp_path)
     with Testbed.start(arch, cpus=of_cpus, firmware=firmware, plugin=PLUGIN) as bed:
         oracle = Oracle(bed)

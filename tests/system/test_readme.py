@@ -32,6 +32,13 @@ def test_the_tests_in_the_readme_pass(bed: Testbed, name: str) -> None:
     names[name](bed)
 
 
+@pytest.mark.needs("plugin")
+def test_the_test_with_the_plugin_in_the_readme_passes(arch: str) -> None:
+    names: dict[str, Callable[[str], None]] = {}
+    exec(python_code("Oracle"), names)
+    names["test_no_rule_of_invalidation_is_broken"](arch)
+
+
 def test_a_machine_is_started_as_in_the_readme(
     arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
