@@ -157,7 +157,10 @@ class Oracle:
         machine.cont()
         self.records = records
         self.events = list(self._events(records))
-        return [self._locate(it) for it in protocol.check(self._start, self.events)]
+        found = [self._locate(it) for it in protocol.check(self._start, self.events)]
+        for finding in found:
+            machine.channel.journal.note("oracle", "#", str(finding))
+        return found
 
     def _tag(self, vm: int) -> int:
         tags = (

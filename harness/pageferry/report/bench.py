@@ -21,11 +21,12 @@ from ..channel import Channel
 from ..child import Child
 from ..debugger import Debugger
 from ..debugger.core import PROGRAM as GDB
+from ..emulator import find_program
 from ..errors import DebuggerError, HarnessError
 from ..guest import ping
 from ..image import Image
 from ..machine import ICOUNT, RAM, Machine
-from ..testbed import Door, Testbed, firmware_directory
+from ..testbed import Door, Testbed, firmware_directory, require_firmware
 from .figures import (
     MICROSECOND,
     MILLISECOND,
@@ -99,16 +100,15 @@ def _starts(arch: str, rounds: int, *, cpus: int, **machine: Any) -> Iterator[Fi
 def _start_qemu(arch: str, cpus: int, qemu: str | None) -> float:
     """Seconds until a stopped QEMU with the same board and CPUs greets, and nothing else."""
     found = architectures.get(arch)
-    program = shutil.which(qemu or found.qemu)
-    if program is None:
-        raise HarnessError(f"no program {qemu or found.qemu}")
+    program = find_program(found, qemu)
+    kernel = require_firmware(firmware_directory(arch), arch) / "hypervisor.elf"
     here, there = socket.socketpair()
     with closing(here), closing(there), open(os.devnull, "r+b") as nothing:
         chardev = f"socket,id=monitor,fd={there.fileno()}"
         command = [
             *(program, "-S", "-no-user-config", "-nodefaults", "-display", "none"),
             *("-accel", "tcg", *found.machine_args, "-smp", str(cpus), "-m", f"{RAM}B"),
-            *("-kernel", str(firmware_directory(arch) / "hypervisor.elf")),
+            *("-kernel", str(kernel)),
             *("-chardev", chardev, "-mon", "chardev=monitor,mode=control"),
         ]
         started = perf_counter()
