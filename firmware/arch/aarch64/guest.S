@@ -19,7 +19,6 @@
 #define LEAF  0x701
 #define PAGE  0x703
 #define TABLE 3
-#define BIG   0x200000
 
     .arch_extension fp
     .globl guest_ram, guest_pages /* for agent.ld */
@@ -202,46 +201,8 @@ exception:
     lsr x1, x1, #26
     bl agent_exception
 
-/* Stage 1. GVA = GPA in 2 MiB leaves, and the same again GUEST_ALIAS higher in pages:
- *
- *   root[0] -> low    window
- *   root[1] -> middle RAM;           GUEST_ALIAS + window -> window_pages
- *   root[2] -> high                  GUEST_ALIAS + RAM    -> ram_pages */
-#define SLOT(address) (((address) >> 21) & 511)
-#define RAM_SLOT      SLOT(GUEST_RAM)
-#define RAM_SLOTS     (GUEST_RAM_SIZE / BIG)
-#define WINDOW_SLOT   SLOT(GUEST_WINDOW)
-#define WINDOW_SLOTS  (GUEST_WINDOW_SIZE / BIG)
+#include "../../guest/tables.h"
 
-/* `count` entries from `first` on, `step` apart. */
-    .macro entries first, step, count
-    .set number, 0
-    .rept \count
-    .quad \first + number * \step
-    .set number, number + 1
-    .endr
-    .endm
-
-    .section .data.tables, "aw"
-    .balign 4096
 root:
     .quad low + TABLE, middle + TABLE, high + TABLE
     .fill 509, 8, 0
-low:
-    .fill WINDOW_SLOT, 8, 0
-    entries GUEST_WINDOW + LEAF, BIG, WINDOW_SLOTS
-    .fill 512 - WINDOW_SLOT - WINDOW_SLOTS, 8, 0
-middle:
-    .fill RAM_SLOT, 8, 0
-    entries GUEST_RAM + LEAF, BIG, RAM_SLOTS
-    .fill WINDOW_SLOT - RAM_SLOT - RAM_SLOTS, 8, 0
-    entries window_pages + TABLE, 4096, WINDOW_SLOTS
-    .fill 512 - WINDOW_SLOT - WINDOW_SLOTS, 8, 0
-high:
-    .fill RAM_SLOT, 8, 0
-    entries ram_pages + TABLE, 4096, RAM_SLOTS
-    .fill 512 - RAM_SLOT - RAM_SLOTS, 8, 0
-ram_pages:
-    entries GUEST_RAM + PAGE, 4096, (512 * RAM_SLOTS)
-window_pages:
-    entries GUEST_WINDOW + PAGE, 4096, (512 * WINDOW_SLOTS)

@@ -6,9 +6,9 @@
 #define CR0_PG_WP_PE 0x80010011
 #define LEAF         0x87 /* present, writable, user, 2 MiB */
 #define PAGE         0x07 /* present, writable, user */
+#define TABLE        PAGE
 #define USER_CODE    0x13 /* selectors, with privilege level 3 */
 #define USER_DATA    0x1b
-#define BIG          0x200000
 
     .globl guest_ram, guest_pages /* for agent.ld */
     .set guest_ram, GUEST_RAM
@@ -222,53 +222,15 @@ idt_pointer:
     .word 32 * 16 - 1
     .quad idt
 
-/* Stage 1. GVA = GPA in 2 MiB leaves, and the same again GUEST_ALIAS higher in pages:
- *
- *   pml4[0] -> pdpt[0] -> pd_0   window
- *              pdpt[1] -> pd_1   RAM;           GUEST_ALIAS + window -> pt_window
- *              pdpt[2] -> pd_2                  GUEST_ALIAS + RAM    -> pt_ram */
-#define SLOT(address) (((address) >> 21) & 511)
-#define RAM_SLOT      SLOT(GUEST_RAM)
-#define RAM_SLOTS     (GUEST_RAM_SIZE / BIG)
-#define WINDOW_SLOT   SLOT(GUEST_WINDOW)
-#define WINDOW_SLOTS  (GUEST_WINDOW_SIZE / BIG)
+#include "../../guest/tables.h"
 
-/* `count` entries from `first` on, `step` apart. */
-    .macro entries first, step, count
-    .set number, 0
-    .rept \count
-    .quad \first + number * \step
-    .set number, number + 1
-    .endr
-    .endm
-
-    .section .data.tables, "aw"
-    .balign 4096
     .globl pml4
 pml4:
-    .quad pdpt + PAGE
+    .quad pdpt + TABLE
     .fill 511, 8, 0
 pdpt:
-    .quad pd_0 + PAGE, pd_1 + PAGE, pd_2 + PAGE
+    .quad low + TABLE, middle + TABLE, high + TABLE
     .fill 509, 8, 0
-pd_0:
-    .fill WINDOW_SLOT, 8, 0
-    entries GUEST_WINDOW + LEAF, BIG, WINDOW_SLOTS
-    .fill 512 - WINDOW_SLOT - WINDOW_SLOTS, 8, 0
-pd_1:
-    .fill RAM_SLOT, 8, 0
-    entries GUEST_RAM + LEAF, BIG, RAM_SLOTS
-    .fill WINDOW_SLOT - RAM_SLOT - RAM_SLOTS, 8, 0
-    entries pt_window + PAGE, 4096, WINDOW_SLOTS
-    .fill 512 - WINDOW_SLOT - WINDOW_SLOTS, 8, 0
-pd_2:
-    .fill RAM_SLOT, 8, 0
-    entries pt_ram + PAGE, 4096, RAM_SLOTS
-    .fill 512 - RAM_SLOT - RAM_SLOTS, 8, 0
-pt_ram:
-    entries GUEST_RAM + PAGE, 4096, (512 * RAM_SLOTS)
-pt_window:
-    entries GUEST_WINDOW + PAGE, 4096, (512 * WINDOW_SLOTS)
 
     .section .bss
     .balign 4096
