@@ -129,7 +129,12 @@ def test_the_table_says_what_machine_its_goals_are_for() -> None:
 
 
 def test_what_could_not_be_measured_says_what_is_missing() -> None:
-    assert "no gdb" in shown(bench(Figure("it", "ms", None, 3, why="no gdb")))
+    reason = "a processor would wait for another one that has no turn"
+    told = shown(
+        bench(Figure("it", "times", Spread.of([3])), Figure("gap", "ms", None, why=reason))
+    )
+    assert f"gap: not measured, {reason}\n" in told
+    assert "times" in told  # the reason takes no room from the columns
 
 
 def test_the_table_says_that_instructions_are_no_times() -> None:

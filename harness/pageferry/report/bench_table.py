@@ -24,6 +24,8 @@ def print_bench(bench: Bench, console: Console) -> None:
     host = f"{bench.host_cpus} CPUs, load {bench.host_load:.1f} at the start"
     show(f"Pageferry on {bench.arch}, {bench.cpus} CPU, QEMU {bench.qemu_version}; host: {host}\n")
     console.print(as_table(bench))
+    for missing in (figure for figure in bench.figures if figure.spread is None):
+        show(f"{missing.name}: not measured, {missing.why}", style="yellow")
     console.print(f"\n{REMARK} {NOTE}", highlight=False, style="dim")
 
 
@@ -42,7 +44,7 @@ def _row(figure: Figure) -> tuple[str | Text, ...]:
     goal = "" if figure.goal is None else f"{bound} {figure.goal:g}"
     spread = figure.spread
     if spread is None:
-        return figure.name, "-", figure.unit, Text(figure.why, style="yellow"), "", goal, ""
+        return figure.name, "-", figure.unit, "", "", goal, ""
     quartiles = f"{_number(spread.low)} - {_number(spread.high)}"
     median, n = _number(spread.median), str(spread.n)
     return figure.name, median, figure.unit, quartiles, n, goal, _verdict(figure)
