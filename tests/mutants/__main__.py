@@ -112,15 +112,21 @@ def show(row: Row) -> str:
 
 
 @click.command()
-@click.option("--arch", default="all", help="one architecture, or all")
+@click.option("--arch", type=click.Choice([*architectures.names(), "all"]), default="all")
 @click.option("-j", "--jobs", default=os.cpu_count(), help="how many are tried at once")
 @click.argument("names", nargs=-1)
 def main(arch: str, jobs: int, names: tuple[str, ...]) -> None:
     """Try the mutants of these names, or all, and print the table."""
     archs = list(architectures.names()) if arch == "all" else [arch]
+    if unknown := [it for it in names if it not in MUTANTS]:
+        raise click.UsageError(f"no mutant is called {unknown[0]!r}: tests/mutants has them")
+    mutants = [MUTANTS[it] for it in names or MUTANTS]
+    for mutant in mutants:
+        if not any(mutant.applies_to(it) for it in archs):
+            raise click.UsageError(f"{mutant.name} is none of {arch}: its patch says why")
     begin = time.monotonic()
     rows = []
-    for row in try_all([MUTANTS[it] for it in names or MUTANTS], archs, jobs):
+    for row in try_all(mutants, archs, jobs):
         rows.append(row)
         print(show(row), flush=True)
     print(f"\nin {time.monotonic() - begin:.0f} s, with {jobs} at once:")
