@@ -11,7 +11,8 @@ came back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,9 +33,8 @@ from .image import Image, Reader
 from .machine import Machine
 from .paging import GuestTranslation, Rights, Translation, leaves, pages, walk, walk_guest
 
-FNV_OFFSET = 0xCBF2_9CE4_8422_2325
-FNV_PRIME = 0x0000_0100_0000_01B3
-"""FNV-1a, 64 bits (Fowler, Noll, Vo), with a 64-bit word instead of a byte a step."""
+WATCHED = 100
+"""Rounds that a watch has gone when `Guest.watching` begins."""
 
 POLL = 0.001
 """Seconds between looks at a word that a guest writes: memory announces nothing."""
@@ -45,6 +45,7 @@ ALIASES = (0, 1)
 _Name = TypeVar("_Name", Status, Outcome)
 _WORD = 1 << 64
 _REPORT = "reports[{}]"
+_STOP = f"{_REPORT}.stop"
 
 
 def word(value: int) -> int:
@@ -52,19 +53,6 @@ def word(value: int) -> int:
     if not isinstance(value, int) or not 0 <= value < _WORD:
         raise ValueError(f"{value!r} is no number that fits into 64 bits")
     return int(value)
-
-
-def checksum(page: bytes) -> int:
-    """What the agent's CHECKSUM gives for these bytes (a multiple of 8)."""
-    total = FNV_OFFSET
-    for at in range(0, len(page), 8):
-        total = (total ^ int.from_bytes(page[at : at + 8], "little")) * FNV_PRIME % _WORD
-    return total
-
-
-def fill_bytes(seed: int) -> bytes:
-    """The page that the agent's FILL makes: 512 words, seed, seed + 1, ..."""
-    return b"".join(((seed + i) % _WORD).to_bytes(8, "little") for i in range(PAGE_SIZE // 8))
 
 
 @dataclass(frozen=True)
@@ -223,7 +211,7 @@ class Guest:
         self.ask(Command.FILL, self.gva(gpa, alias), seed)
 
     def checksum(self, gpa: GPA, alias: int = 0) -> int:
-        """The page's checksum (as `checksum` computes it) as it reads the bytes."""
+        """The page's checksum (as `pattern.checksum` computes it) as it reads the bytes."""
         return self.ask(Command.CHECKSUM, self.gva(gpa, alias)).value
 
     def jump(self, gva: GVA) -> int:
@@ -295,9 +283,24 @@ class Guest:
             raise ProtocolError(f"guest {self.name} reports {what} {number:#x}, which is none")
         return names(number)
 
+    @contextmanager
+    def watching(self, gpa: GPA, alias: int = 0) -> Iterator[Work]:
+        """While the block runs it reads a page all the time, without any exit.
+
+        Until it loses the page: the work's `result` is a GuestFault then, which is no
+        error at the end of the block.
+        """
+        work = self.begin(Command.WATCH, self.gva(gpa, alias))
+        work.await_rounds(WATCHED)
+        yield work
+        self.stop_watch()
+        with suppress(GuestFault):
+            work.result()
+        self.agent.write(_STOP.format(self.index), 0)  # one that had lost it did not see it
+
     def stop_watch(self) -> None:
         """End a watch that the agent is at."""
-        self.agent.write(f"{_REPORT.format(self.index)}.stop", 1)
+        self.agent.write(_STOP.format(self.index), 1)
 
     def where(self) -> str:
         """Where it last left its CPU: with one to itself, that may be long ago."""

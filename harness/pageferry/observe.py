@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from .abi import Operation
 from .address import GPA, HPA, PAGE_SIZE
 from .errors import GuestFault
-from .guest import ALIASES, Guest, checksum
+from .guest import ALIASES, Guest
+from .pattern import checksum
 from .verdict import Access, End, Place, Scene, Sight
 
 if TYPE_CHECKING:

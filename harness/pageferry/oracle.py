@@ -158,8 +158,8 @@ class Oracle:
         self.records = records
         self.events = list(self._events(records))
         found = [self._locate(it) for it in protocol.check(self._start, self.events)]
-        for finding in found:
-            machine.channel.journal.note("oracle", "#", str(finding))
+        for line in "\n".join(map(str, found)).splitlines():
+            machine.channel.journal.note("oracle", "#", line)
         return found
 
     def _tag(self, vm: int) -> int:

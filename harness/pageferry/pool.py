@@ -21,6 +21,7 @@ from . import arch as architectures
 from .errors import GuestReport, HarnessError, TargetLacks
 from .machine import Machine
 from .manifest import FOLDER
+from .recorder import PLUGIN
 from .settings import Settings, firmware_folder
 from .target import RESET, Remote
 from .testbed import Testbed, require_firmware
@@ -39,6 +40,7 @@ class Kind:
     arch: str
     cpus: int
     icount: bool
+    plugin: bool
     target: str
     kernel: Path
     agent: Path | None
@@ -123,6 +125,7 @@ class Pool:
             arch,
             self._wanted.get("cpus", settings.cpus) if cpus is None else cpus,
             self._wanted.get("icount", False) if icount is None else icount,
+            self._wanted.get("plugin", False),
             settings.target,
             firmware / "hypervisor.elf",
             firmware / "agent.elf",
@@ -133,8 +136,9 @@ class Pool:
 
     def _remote_kind(self, kind: Kind, kernel: Path | None, cpus: int | None) -> Kind:
         """There is one, as it is: TargetLacks for any other."""
-        if kind.icount:
-            raise TargetLacks("icount")
+        for lacking in ("icount", "plugin"):
+            if getattr(kind, lacking):
+                raise TargetLacks(lacking)
         if kernel is not None:
             raise TargetLacks("another kernel")
         if cpus not in (None, self.settings.cpus):
@@ -192,6 +196,7 @@ class Pool:
             kind.kernel,
             cpus=kind.cpus,
             icount=kind.icount,
+            plugin=self._root / PLUGIN if kind.plugin else None,
             qemu=settings.qemu,
             extra_args=settings.qemu_args,
         )

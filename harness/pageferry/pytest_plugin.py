@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .debugger import Debugger
     from .guest import Guest
     from .machine import Machine
+    from .oracle import Oracle
     from .pool import Pool
     from .report.failed import Failures
     from .testbed import Testbed
@@ -37,6 +38,9 @@ WANTED = ("cpus", "icount")
 
 ARCH = "pageferry_arch"
 """The fixture that every other one here stands on, and the parameter in the id of a test."""
+
+ORACLE = "oracle"
+"""The fixture for which the test's machine has the TCG plugin."""
 
 
 class Bench:
@@ -88,7 +92,8 @@ BENCH = pytest.StashKey[Bench]()
 
 
 def _wanted(item: pytest.Item) -> dict[str, Any]:
-    """What the test's own marks say about its machine, the closest one counts; and its id."""
+    """What the test's own marks say about its machine, the closest one counts; its id; and
+    whether it asks for the oracle, which needs the plugin."""
     wanted: dict[str, Any] = {}
     for mark in item.iter_markers("pageferry"):
         unknown = [*mark.args, *(name for name in mark.kwargs if name not in WANTED)]
@@ -102,6 +107,8 @@ def _wanted(item: pytest.Item) -> dict[str, Any]:
     callspec = getattr(item, "callspec", None)
     if callspec is not None and ARCH in callspec.params:
         wanted["arch"] = callspec.params[ARCH]
+    if ORACLE in getattr(item, "fixturenames", ()):
+        wanted["plugin"] = True
     return wanted
 
 
@@ -303,6 +310,16 @@ def testbed(pageferry_pool: Pool) -> Testbed:
 def debugger(machine: Machine) -> Debugger:
     """gdb, connected to `machine`, which runs on."""
     return machine.debugger()
+
+
+@pytest.fixture
+def oracle(testbed: Testbed) -> Oracle:
+    """What holds all that the CPUs do from now on against the rules of invalidation."""
+    from .oracle import Oracle
+
+    oracle = Oracle(testbed)
+    oracle.begin()
+    return oracle
 
 
 @pytest.fixture

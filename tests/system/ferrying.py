@@ -1,10 +1,9 @@
 """Pages that change hands at random, while the guests run or just after."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 
-from pageferry import Command, GuestFault, Testbed
+from pageferry import Testbed
 from pageferry.address import GPA
 from pageferry.guest import Guest
 from pageferry.testbed import Door
@@ -17,18 +16,6 @@ SLOTS = 64
 
 KEPT = 100
 """A page that its owner keeps and reads meanwhile."""
-
-
-@contextmanager
-def reading(guest: Guest, gpa: GPA, alias: int = 0) -> Iterator[None]:
-    """The guest reads a page without any exit, until it loses it or the block ends."""
-    watch = guest.begin(Command.WATCH, guest.gva(gpa, alias))
-    watch.await_rounds(100)
-    yield
-    guest.stop_watch()
-    with suppress(GuestFault):  # it has lost the page
-        watch.result()
-    guest.agent.write(f"reports[{guest.index}].stop", 0)  # which it has not seen then
 
 
 class Ferry:
@@ -89,7 +76,7 @@ class Ferry:
 
     def _from_a_reader(self) -> None:
         number, source, gpa, target, to = self._choose()
-        with reading(source, gpa, alias=number % 2):
+        with source.watching(gpa, alias=number % 2):
             self._bed.remap(source, gpa, target, to)
             target.store(to, self._pick.getrandbits(64))
         self._places[number] = target, to
@@ -102,7 +89,7 @@ class Ferry:
             return
         giver, reader = self._pick.sample(source.vcpus, 2)
         door = self._pick.choice([Door.CONSOLE, Door.GUEST])
-        with reading(reader, gpa, alias=number % 2):
+        with reader.watching(gpa, alias=number % 2):
             self._bed.remap(giver, gpa, target, to, door=door)
             target.store(to, self._pick.getrandbits(64))
         self._places[number] = target, to
@@ -110,6 +97,6 @@ class Ferry:
 
     def _beside_readers(self) -> None:
         a, b = self._bed.guests
-        with reading(a, a.page(KEPT)), reading(b, b.page(KEPT)):
+        with a.watching(a.page(KEPT)), b.watching(b.page(KEPT)):
             for _ in range(10):
                 self._remap()

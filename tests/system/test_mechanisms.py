@@ -5,8 +5,8 @@ import pytest
 from pageferry import Testbed, Verdict, judge
 from pageferry.abi import Access, Operation
 from pageferry.errors import GuestFault
-from pageferry.guest import fill_bytes
 from pageferry.observe import Observers
+from pageferry.pattern import fill_bytes
 from pageferry.testbed import Door
 
 SEED = 0xABCD

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from pageferry import Testbed
 from pageferry.cli import main
+from pageferry.oracle import Oracle
 from pageferry.testbed import firmware_directory
 
 ROOT = Path(__file__).parents[2]
@@ -33,10 +34,11 @@ def test_the_tests_in_the_readme_pass(bed: Testbed, name: str) -> None:
 
 
 @pytest.mark.needs("plugin")
-def test_the_test_with_the_plugin_in_the_readme_passes(arch: str) -> None:
-    names: dict[str, Callable[[str], None]] = {}
+@pytest.mark.pageferry(cpus=3)
+def test_the_test_with_the_plugin_in_the_readme_passes(testbed: Testbed, oracle: Oracle) -> None:
+    names: dict[str, Callable[[Testbed, Oracle], None]] = {}
     exec(python_code("Oracle"), names)
-    names["test_no_rule_of_invalidation_is_broken"](arch)
+    names["test_no_rule_of_invalidation_is_broken"](testbed, oracle)
 
 
 def test_a_machine_is_started_as_in_the_readme(

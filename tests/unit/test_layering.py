@@ -19,7 +19,7 @@ FIRMWARE = ROOT / "firmware"
 # A part knows only those before it. A part is a module or a folder of the
 # package; within a folder the modules know each other. Some are still to come.
 PURE = [
-    *"errors address abi memory tables paging holdings ownership ledger verdict".split(),
+    *"errors address abi pattern memory tables paging holdings ownership ledger verdict".split(),
     *"protocol traces".split(),
 ]
 STANDARD_LIBRARY_ONLY = [*PURE, "arch", "inspect"]
