@@ -84,20 +84,18 @@ static void copy(const volatile uint64_t *from, volatile uint64_t *to)
 }
 
 /* No exit happens in here: what a stale translation shows, this loop sees. */
-static void watch(const volatile uint64_t *word)
+static void watch(const volatile uint64_t *word, uint64_t nonce)
 {
     volatile struct report *report = own_report();
-    for (; !report->stop; report->rounds++)
+    for (; report->stop != nonce; report->rounds++)
         report->value = *word;
-    report->stop = 0;
 }
 
-static void scribble(volatile uint64_t *word)
+static void scribble(volatile uint64_t *word, uint64_t nonce)
 {
     volatile struct report *report = own_report();
-    for (; !report->stop; report->rounds++)
+    for (; report->stop != nonce; report->rounds++)
         *word = report->rounds;
-    report->stop = 0;
 }
 
 static uint64_t run(const uint64_t *given, uint64_t *outcome)
@@ -122,10 +120,10 @@ static uint64_t run(const uint64_t *given, uint64_t *outcome)
     case COMMAND_HYPERCALL:
         return raw_hypercall(&given[WORK_ARGUMENT]);
     case COMMAND_WATCH:
-        watch(page);
+        watch(page, given[WORK_NONCE]);
         return own_report()->value;
     case COMMAND_SCRIBBLE:
-        scribble(page);
+        scribble(page, given[WORK_NONCE]);
         return own_report()->rounds;
     case COMMAND_COPY:
         copy(page, (volatile uint64_t *)second);

@@ -110,7 +110,7 @@ enum command {
     COMMAND_CHECKSUM,   /* gva                       value: FNV-1a, a 64-bit word a step */
     COMMAND_JUMP,       /* gva                       calls it; value: what it returns */
     COMMAND_HYPERCALL,  /* operation, a1, a2, a3     value: status */
-    COMMAND_WATCH,      /* gva                       loads in a loop with no exit until report.stop */
+    COMMAND_WATCH,      /* gva                       loads in a loop with no exit until stopped */
     COMMAND_SCRIBBLE,   /* gva                       the same, storing the number of the round */
     COMMAND_COPY,       /* from, to                  the guest's own copy of a page, counted */
     COMMAND_REMEMBER,   /* value                     puts it into a floating-point register */
@@ -146,6 +146,6 @@ struct report {
     uint64_t detail;       /* enum access of a fault, vector of an exception */
     uint64_t instructions; /* the CPU's counter around a hypercall or a copy */
     uint64_t rounds;       /* of a watch or scribble, so far */
-    uint64_t stop;         /* written by the harness: end it */
+    uint64_t stop;         /* written by the harness: the nonce of the one to end */
 };
 #endif

@@ -296,11 +296,10 @@ class Guest:
         self.stop_watch()
         with suppress(GuestFault):
             work.result()
-        self.agent.write(_STOP.format(self.index), 0)  # one that had lost it did not see it
 
     def stop_watch(self) -> None:
-        """End a watch that the agent is at."""
-        self.agent.write(_STOP.format(self.index), 1)
+        """End the watch that the agent is at, which has begun: see `Work.await_rounds`."""
+        self.agent.write(_STOP.format(self.index), self.report().begun)
 
     def where(self) -> str:
         """Where it last left its CPU: with one to itself, that may be long ago."""
