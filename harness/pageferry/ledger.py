@@ -52,12 +52,20 @@ def discrepancies(
     records  of every frame that is not NOBODY
     """
     expected = _expected(state, tables)
+    frames = expected.keys() | records.keys() | (state.free or set())
     found = [
         Disagreement(Wrong.BOOKKEEPING, text)
-        for frame in sorted(expected.keys() | records.keys())
-        for text in _compare(frame, expected.get(frame), records.get(frame, NOBODY))
+        for frame in sorted(frames)
+        for text in _compare(
+            frame, expected.get(frame) or _of_nobody(state, frame), records.get(frame, NOBODY)
+        )
     ]
     return found
+
+
+def _of_nobody(state: State, frame: HPA) -> Record:
+    """What the record of a frame is that nobody has."""
+    return Record(Kind.FREE) if frame in (state.free or ()) else NOBODY
 
 
 def _expected(state: State, tables: Mapping[HPA, int]) -> dict[HPA, Record]:
@@ -77,10 +85,9 @@ def _expected(state: State, tables: Mapping[HPA, int]) -> dict[HPA, Record]:
     return expected
 
 
-def _compare(frame: HPA, expected: Record | None, record: Record) -> Iterator[str]:
-    if expected is None:
-        if record.kind in (Kind.GUEST, Kind.TABLE):
-            yield f"frame {frame:#x} is {record.kind.value} in the books, and nobody has it"
+def _compare(frame: HPA, expected: Record, record: Record) -> Iterator[str]:
+    if expected.owner == 0 and record.kind in (Kind.GUEST, Kind.TABLE):
+        yield f"frame {frame:#x} is {record.kind.value} in the books, and nobody has it"
         return
     for name in Record.__annotations__:
         should, does = getattr(expected, name), getattr(record, name)

@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 LEAF_LIMIT = 1 << 20
-"""More leaves than this (4 GiB in 4 KiB pages) only come of tables that contain themselves."""
+"""More leaves or pages than this (4 GiB in 4 KiB) only come of tables that are wrong."""
 
 
 @dataclass(frozen=True)
@@ -257,10 +257,14 @@ def table_frames(memory: PhysicalMemory, fmt: TableFormat, root: HPA) -> frozens
 
 
 def pages(mappings: Iterable[Mapping]) -> dict[GPA, tuple[HPA, Rights]]:
-    """Stage-2 leaves page by page: a large leaf becomes its 4 KiB pages."""
+    """Stage-2 leaves page by page. HarnessError if that is more than LEAF_LIMIT of them."""
+    found = list(mappings)
+    count = sum(leaf.size for leaf in found) // PAGE_SIZE
+    if count > LEAF_LIMIT:
+        raise HarnessError(f"stage 2 maps {count} pages, more than {LEAF_LIMIT}: too many to list")
     return {
         GPA(leaf.address + offset): (HPA(leaf.output + offset), leaf.rights)
-        for leaf in mappings
+        for leaf in found
         for offset in range(0, leaf.size, PAGE_SIZE)
     }
 

@@ -79,3 +79,22 @@ def test_a_guest_frame_that_nobody_has_is_lost() -> None:
 def test_the_free_frames_are_those_the_books_have_as_free() -> None:
     books = {**right_books(world()), HPA(0x9000): Record(Kind.FREE)}
     assert set(free_frames(books)) == {0x9000}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [Record(Kind.HYPERVISOR), Record(Kind.GUEST, 1), Record(Kind.FREE, borrower=1)],
+    ids=["lost", "of a guest", "lent"],
+)
+def test_a_free_frame_with_another_record_is_named(record: Record) -> None:
+    free = HPA(0x90_0000)
+    state = replace(world(), free=frozenset({free}))
+    assert discrepancies(state, TABLES, {**right_books(state), free: Record(Kind.FREE)}) == []
+    (found,) = discrepancies(state, TABLES, {**right_books(state), free: record})
+    assert f"{free:#x}" in found.text
+
+
+def test_a_frame_of_the_hypervisor_that_the_books_have_as_free_is_named() -> None:
+    own = HPA(0x1000)
+    (found,) = discrepancies(world(), TABLES, {**right_books(world()), own: Record(Kind.FREE)})
+    assert "kind FRAME_FREE of frame 0x1000, and it is FRAME_HYPERVISOR" in found.text
