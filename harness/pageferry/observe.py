@@ -80,8 +80,7 @@ class Observers:
         ends = {(guest.vm, gpa) for guest, gpa in self._ends}
         return frozenset(
             Place(vm, gpa, frame)
-            for vm, mapped in self._bed.observed().items()
-            for gpa, (frame, _) in mapped.items()
+            for vm, gpa, frame in self._bed.mapped()
             if frame in frames and (vm, gpa) not in ends
         )
 
@@ -101,9 +100,9 @@ def look(bed: Testbed, guest: Guest, gpa: GPA) -> Look:
     frame = found.output
     data = None if frame is None else bed.machine.memory.read(frame, PAGE_SIZE)
     stored = None if data is None else _digest(checksum(data))
-    access, seen = _witness(bed, guest, gpa, frame, stored)
+    access, least, seen = _witness(bed, guest, gpa, frame, stored)
     leaf = found.steps[-1] if found.steps and found.steps[-1].level == 0 else None
-    sight = Sight(frame, found.rights, access, seen, stored)
+    sight = Sight(frame, found.rights, access, seen, stored, least)
     return Look(sight, leaf.raw if leaf else None, data)
 
 
@@ -113,27 +112,31 @@ def _digest(value: int) -> str:
 
 def _witness(
     bed: Testbed, guest: Guest, gpa: GPA, frame: HPA | None, stored: str | None
+) -> tuple[Access, Access | None, str | None]:
+    """The strongest access by any vCPU and alias, the weakest if it is another, and what was
+    read; a reading that contradicts the frame is preferred to one that agrees."""
+    tries = [_try(bed, vcpu, gpa, alias, frame) for vcpu, alias in product(guest.vcpus, ALIASES)]
+    readings = [read for _, read in tries if read is not None]
+    seen = next((read for read in readings if read != stored), next(iter(readings), None))
+    possible = {access for access, _ in tries}
+    weakest = next(access for access in Access if access in possible)
+    strongest = next(access for access in reversed(Access) if access in possible)
+    return strongest, weakest if weakest is not strongest else None, seen
+
+
+def _try(
+    bed: Testbed, vcpu: Guest, gpa: GPA, alias: int, frame: HPA | None
 ) -> tuple[Access, str | None]:
-    """The strongest access by any vCPU and alias, and what was read; a reading that
-    contradicts the frame is preferred to one that agrees."""
-    access, seen = Access.FAULT, None
-    for vcpu, alias in product(guest.vcpus, ALIASES):
-        try:
-            read = _digest(vcpu.checksum(gpa, alias))
-        except GuestFault:
-            continue
-        if access is Access.FAULT:
-            access = Access.READ_ONLY
-        if seen is None or read != stored:
-            seen = read
-        try:
-            reached = _try_store(bed, vcpu, gpa, alias, frame)
-        except GuestFault:
-            continue
-        access = Access.READ_WRITE
-        if not reached:
-            seen = _ELSEWHERE
-    return access, seen
+    """What one vCPU can do at one address, and what it reads there."""
+    try:
+        read = _digest(vcpu.checksum(gpa, alias))
+    except GuestFault:
+        return Access.FAULT, None
+    try:
+        reached = _try_store(bed, vcpu, gpa, alias, frame)
+    except GuestFault:
+        return Access.READ_ONLY, read
+    return Access.READ_WRITE, read if reached else _ELSEWHERE
 
 
 def _try_store(bed: Testbed, guest: Guest, gpa: GPA, alias: int, frame: HPA | None) -> bool:

@@ -11,6 +11,7 @@ itself, from its own code on its own CPU, or gdb, which puts it into memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -229,6 +230,14 @@ class Testbed:
         """Per VM, what its stage 2 maps now, page by page."""
         with self._looking():
             return {guest.vm: guest.pages() for guest in self.guests}
+
+    def mapped(self) -> Iterator[tuple[int, GPA, HPA]]:
+        """(vm, page, frame) of all that any vCPU's stage 2 maps now: they should have one."""
+        with self._looking():
+            for guest in self.guests:
+                roots = {vcpu.stage2_root: vcpu for vcpu in guest.vcpus}
+                for vcpu in roots.values():
+                    yield from ((guest.vm, gpa, frame) for gpa, (frame, _) in vcpu.pages().items())
 
     def model(self) -> holdings.State:
         """The ownership model of the machine as it is now, taken as its beginning.

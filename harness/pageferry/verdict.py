@@ -13,7 +13,8 @@ everything else that was wrong stands among the reasons.
                      one, both ends were one VM, or the frame was mapped elsewhere too
     stale-access     a guest reaches what its table denies, or reads what is not in the
                      frame its table names
-    wrong-entry      a guest faults where its table grants
+    wrong-entry      a guest faults, by any of its vCPUs and addresses, where its table
+                     grants
     second-mapping   one of the frames is named by another entry as well, or by an entry
                      of source or target that grants nothing
     nobody-reads     neither end reads
@@ -37,7 +38,8 @@ everything else that was wrong stands among the reasons.
                       by copying, two pages exchanged, a share of a copy)
 
 "The source's frame" is the one its table named before. Rights to execute are not
-part of a pattern, but a change of them is a change.
+part of a pattern, but a change of them is a change. What an entry says beside frame and
+rights (a memory type, bits that are software's) is no part of a sight: a census has it.
 """
 
 from __future__ import annotations
@@ -56,6 +58,9 @@ class Access(Enum):
     FAULT = "fault"
     READ_ONLY = "read-only"
     READ_WRITE = "read-write"
+
+
+_RANK = {Access.FAULT: 0, Access.READ_ONLY: 1, Access.READ_WRITE: 2}
 
 
 class Verdict(Enum):
@@ -87,7 +92,8 @@ class Sight:
 
     frame   what the VM's table names, None for nothing
     rights  what the table allows
-    access  what the guest itself could do
+    access  what the guest itself could do, the strongest by any vCPU and alias
+    least   the weakest of them where that is another, else None
     seen    digest of the bytes the guest read, None if it could not
     stored  digest of the frame's bytes in RAM, None without a frame
 
@@ -100,16 +106,24 @@ class Sight:
     access: Access
     seen: str | None
     stored: str | None
+    least: Access | None = None
 
     __repr__ = in_hex
 
     def __post_init__(self) -> None:
+        if self.least is not None and _RANK[self.least] >= _RANK[self.access]:
+            raise ValueError(f"the weakest access is not the strongest: {self}")
         if (self.frame is None) != (self.stored is None):
             raise ValueError(f"a frame and its bytes come together: {self}")
         if self.frame is None and self.rights is not Rights.NONE:
             raise ValueError(f"rights to no frame: {self}")
         if (self.access is Access.FAULT) != (self.seen is None):
             raise ValueError(f"bytes are seen if and only if there is access: {self}")
+
+    @property
+    def weakest(self) -> Access:
+        """By the vCPU and alias that could do least."""
+        return self.least or self.access
 
     @property
     def granted(self) -> Access:
@@ -200,9 +214,6 @@ class Judgement:
             raise AssertionError(f"expected {verdict.value}; {self}")
 
 
-_RANK = {Access.FAULT: 0, Access.READ_ONLY: 1, Access.READ_WRITE: 2}
-
-
 def judge(scene: Scene) -> Judgement:
     """The one verdict of `scene`. Never raises."""
     if _unchanged(scene):
@@ -240,8 +251,9 @@ def _stale(sight: Sight) -> Iterator[str]:
 
 
 def _wrong(sight: Sight) -> Iterator[str]:
-    if _RANK[sight.access] < _RANK[sight.granted]:
-        yield f"has {sight.access.value} where its table says {sight.granted.value}"
+    if _RANK[sight.weakest] < _RANK[sight.granted]:
+        some = "" if sight.weakest is sight.access else ", by some of its vCPUs and addresses,"
+        yield f"has{some} {sight.weakest.value} where its table says {sight.granted.value}"
 
 
 def _contradictions(sight: Sight) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from tests.oracle.tags import TAG_BITS, TAGS
 from tests.system import slot
+from tests.system.tampering import give_tables_of_its_own
 
 from pageferry import Command, GuestFault, Observers, Testbed, Verdict, judge
 from pageferry.abi import Operation, Status
@@ -203,3 +204,28 @@ def test_a_test_is_told_which_vcpus_a_guest_has(bed: Testbed, vm: int, index: in
     guest = bed.guests[vm - 1]
     with pytest.raises(ValueError, match=f"guest {vm} has no vCPU {index}"):
         guest.vcpu(index)
+
+
+def test_a_page_that_one_vcpu_s_own_tables_map_as_well_is_seen_there(bed: Testbed) -> None:
+    a, b = bed.guests
+    bed.remap(b, b.page(7), a, a.window(9))  # makes the tables of the window
+    page = a.stage2(a.page(0))
+    give_tables_of_its_own(bed, a.vcpu(1), a.window(5), page.steps[-1].raw)
+    observers = Observers(bed, a, a.page(0), b, b.window(0))
+    bed.remap(a, a.page(0), b, b.window(0))
+    scene = observers.conclude()
+    assert {(it.vm, it.gpa, it.frame) for it in scene.strangers_after} == {
+        (a.vm, a.window(5), page.output)
+    }
+    judge(scene).require(Verdict.ILL_POSED)
+
+
+def test_a_watch_is_not_ended_by_a_stop_that_came_too_late_for_another(bed: Testbed) -> None:
+    a = bed.guests[0]
+    lost = a.begin(Command.WATCH, a.gva(a.window(0)))
+    with pytest.raises(GuestFault):
+        lost.result()
+    a.stop_watch()
+    with a.watching(a.page(0)) as watch:
+        watch.await_rounds(1000)
+    assert watch.result().rounds >= 1000

@@ -76,6 +76,8 @@ STRANGER = frozenset({Place(2, GPA(0x6123_4000), FRAME)})
         (Verdict.STALE_ACCESS, scene(WHOLE, sight(READ_WRITE, OTHER, seen="what was there"))),
         (Verdict.WRONG_ENTRY, scene(NOTHING, sight(READ_WRITE, access=Access.READ_ONLY))),
         (Verdict.WRONG_ENTRY, scene(sight(READ, access=Access.FAULT, seen=None), sight(READ))),
+        (Verdict.WRONG_ENTRY, scene(NOTHING, sight(READ_WRITE, least=Access.FAULT))),
+        (Verdict.WRONG_ENTRY, scene(NOTHING, sight(READ_WRITE, least=Access.READ_ONLY))),
         (Verdict.SECOND_MAPPING, replace(REMAP, strangers_after=STRANGER)),
         (Verdict.SECOND_MAPPING, replace(SHARE, strangers_after=STRANGER)),
         (Verdict.SECOND_MAPPING, replace(COPY, strangers_after=STRANGER)),
