@@ -34,6 +34,9 @@ from ..child import Child
 from ..errors import DebuggerError
 from ..wire.gdbmi import MiParser, Notice, Record, Result, Text
 
+PATIENCE = "remotetimeout 30"
+"""Seconds, whoever starts gdb. By default it gives a slow emulator up after 2."""
+
 SETTINGS = (
     "auto-load off",  # nothing that lies beside a kernel is executed
     "confirm off",
@@ -43,7 +46,7 @@ SETTINGS = (
     "debuginfod enabled off",
     "osabi none",  # a kernel of no system that gdb knows
     "mi-async on",  # commands are taken while the machine runs
-    "remotetimeout 30",
+    PATIENCE,
     "print frame-arguments none",  # a stop need not read memory to be told
     "print entry-values no",
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from .. import arch as architectures
 from ..child import die_with
 from ..debugger.core import PROGRAM
+from ..debugger.process import PATIENCE
 from ..errors import DebuggerError
 from ..machine import Machine
 from ..manifest import FOLDER, find
@@ -21,6 +22,12 @@ from ..testbed import firmware_directory, require_firmware
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "pageferry-gdb.py"
 """What makes gdb know `hv`. It stays in the checkout, beside the package."""
 
+REQUIRE_MACHINE = (
+    'python gdb.selected_thread() or (gdb.write("gdb has no machine to show\\n", gdb.STDERR), '
+    'gdb.execute("quit 2"))'
+)
+"""For gdb, after connecting. If that failed it would show what the ELF file has, with status 0."""
+
 
 def arguments(kernel: Path | str, connection: str, note: str, more: Sequence[str]) -> list[str]:
     """gdb's command line: the kernel's symbols, its agent's if it has one, the machine, `hv`."""
@@ -28,10 +35,11 @@ def arguments(kernel: Path | str, connection: str, note: str, more: Sequence[str
     lines = [
         *([f"add-symbol-file {agent}"] if agent.is_file() else []),
         f"target remote {connection}",
+        REQUIRE_MACHINE,
         f"source {SCRIPT}",
         f"echo \\n{note}\\n",
     ]
-    settings = ("confirm off", "osabi none", "auto-load off")
+    settings = ("confirm off", "osabi none", "auto-load off", PATIENCE)
     return [
         *(PROGRAM, "-q", "-nx"),
         *(word for setting in settings for word in ("-iex", f"set {setting}")),
@@ -62,9 +70,9 @@ def start(arch: str, cpus: int, qemu: str | None, more: Sequence[str]) -> int:
         return hand_over(arguments(kernel, machine.listen_for_debugger(), note, more))
 
 
-def attach(name: str | None, more: Sequence[str]) -> int:
+def attach(name: str | None, arch: str | None, more: Sequence[str]) -> int:
     """gdb on a machine that runs already, found by its manifest; it is stopped for that."""
-    machine = find(name)
+    machine = find(name, arch=arch)
     connection = str(machine.descriptor(machine.debugger))
     note = f"{machine.id} was stopped for you, and goes on when you leave. hv help."
     return hand_over(arguments(machine.kernel, connection, note, more))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from .debugging import SCRIPT
+from ..debugger.process import PATIENCE
+from .debugging import REQUIRE_MACHINE, SCRIPT
 
 SNAPSHOT = "failure"
 """The name of the snapshot that is taken when a test has failed."""
@@ -48,7 +49,7 @@ gdb() {{
     [ ! -f {hv} ] || set -- -ex 'source {hv}' "$@"
     [ ! -f agent.elf ] || set -- -ex 'add-symbol-file agent.elf' "$@"
     exec "${{GDB:-gdb-multiarch}}" -q -nx -iex 'set confirm off' -iex 'set auto-load off' \
-        {kernel} -ex "$connect" "$@"
+        -iex 'set {patience}' {kernel} -ex "$connect" -ex {require_machine} "$@"
 }}
 
 if [ "${{1-}}" = --restored ]; then
@@ -101,6 +102,8 @@ def script(
         snapshot_file=SNAPSHOT_FILE,
         ours=_OURS.format(arch=arch, ram_file=RAM_FILE, kernel=shlex.quote(kernel)) if ours else "",
         hv=SCRIPT,
+        patience=PATIENCE,
+        require_machine=shlex.quote(REQUIRE_MACHINE),
     )
 
 
