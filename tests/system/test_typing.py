@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from select import PIPE_BUF
 
 import pytest
 from click.testing import CliRunner
@@ -53,6 +54,17 @@ def test_every_line_of_a_pipe_is_answered_and_nothing_else(
         ["<", str(number), "unknown-vm"] for number in range(1, 5)
     ]
     assert "Ctrl-D ends it" in captured.err
+
+
+def test_a_line_that_is_no_text_is_refused_and_the_others_are_answered(
+    arch: str,
+) -> None:
+    typed = [b"1 remap 7 0 0 0", b"\x01\xff\xfe", b"2 " + b"x" * PIPE_BUF, b"3 remap 7 0 0 0"]
+    ran = CliRunner().invoke(main, ["console", "--arch", arch], input=b"\n".join(typed))
+    assert ran.exit_code == 0, ran.output
+    assert [line.split()[1] for line in answers(ran.stdout)] == ["1", "3"]
+    assert r"not sent, for it is no UTF-8: b'\x01\xff\xfe'" in ran.stderr
+    assert f"not sent: {PIPE_BUF + 3} bytes are more than a pipe takes whole" in ran.stderr
 
 
 class Typist:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def run(arch: str, kernel: Path, **machine: Any) -> None:
     Ends with the input, once everything typed was answered, and at once with Ctrl-C.
     Meanwhile tools find the machine. Arguments as `Machine`.
     """
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # it is a line that is refused
     with Machine(architectures.get(arch), kernel, manifests=FOLDER, **machine) as booted:
         printer = threading.Thread(target=_show, args=(booted,), daemon=True)
         printer.start()
@@ -36,9 +39,20 @@ def run(arch: str, kernel: Path, **machine: Any) -> None:
         print(HINT, file=sys.stderr)
         with suppress(KeyboardInterrupt):
             for line in sys.stdin:
-                booted.console.send_line(line.rstrip("\n"))
+                _send(booted, line.rstrip("\n"))
             _await_answers(booted)
             printer.join()
+
+
+def _send(machine: Machine, line: str) -> None:
+    """A line, or to the error stream why it is none."""
+    try:
+        machine.console.send_line(line)
+    except UnicodeEncodeError:
+        data = line.encode(errors="surrogateescape")
+        print(f"not sent, for it is no UTF-8: {data!r}", file=sys.stderr)
+    except ValueError as error:
+        print(f"not sent: {error}", file=sys.stderr)
 
 
 def _await_answers(machine: Machine) -> None:
