@@ -14,7 +14,7 @@ import gdb
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
 
 from pageferry import arch, inspect
-from pageferry.address import HPA
+from pageferry.address import GVA, HPA
 from pageferry.errors import HarnessError, MemoryUnreadable
 
 PIECE = 0x400
@@ -86,6 +86,16 @@ class GdbVariables:
         return {field.name: field.enumval for field in gdb.lookup_type(f"enum {name}").fields()}
 
 
+def name_code(address: GVA) -> str | None:
+    """The function and line of an address, as `Image.describe` has it; None if gdb has none."""
+    said = gdb.execute(f"info symbol {address:#x}", to_string=True)
+    if said.startswith("No symbol"):
+        return None
+    found = gdb.find_pc_line(address)
+    line = f" ({Path(found.symtab.filename).name}:{found.line})" if found.symtab else ""
+    return f"{said.split()[0]}{line}"
+
+
 def system() -> inspect.System:
     """What gdb is connected to."""
     inferior = gdb.selected_inferior()
@@ -96,7 +106,9 @@ def system() -> inspect.System:
     found = [it for it in map(arch.get, arch.names()) if it.gdb_architecture == name]
     if not found:
         raise HarnessError(f"gdb's architecture {name} is none that Pageferry knows")
-    return inspect.System(found[0], StubMemory(connection), GdbVariables(connection))
+    return inspect.System(
+        found[0], StubMemory(connection), GdbVariables(connection), name_code=name_code
+    )
 
 
 def number(text: str) -> int:

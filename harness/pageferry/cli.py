@@ -4,9 +4,11 @@ Exit status: 0 as hoped, 1 something is not as it should be, 2 the bench failed 
 command line was wrong.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +17,7 @@ import click
 
 from . import arch as architectures
 from .errors import GuestReport, HarnessError
+from .inspect import USAGE, parse
 from .report import doctor as doctor_report
 from .report.documents import Documents
 from .settings import ALL, CPU_LIMIT, require_cpus
@@ -25,13 +28,19 @@ FAILURES = (HarnessError, GuestReport, OSError)
 T = TypeVar("T")
 
 ARCHS = architectures.names()
+USUAL = "x86_64"
 
 arch_option = click.option(
     "--arch",
     type=click.Choice(ARCHS),
-    default="x86_64",
+    default=USUAL,
     show_default=True,
     help="The architecture of the machine under test.",
+)
+chosen_arch_option = click.option(
+    "--arch",
+    type=click.Choice(ARCHS),
+    help=f"The architecture.  [default: that of the machine that runs, else {USUAL}]",
 )
 
 
@@ -54,7 +63,7 @@ cpus_option = click.option(
 archs_option = click.option(
     "--arch",
     type=click.Choice([*ARCHS, ALL]),
-    default="x86_64",
+    default=USUAL,
     show_default=True,
     help="The architecture of the machine under test, or one after the other.",
 )
@@ -205,15 +214,27 @@ def bench(
     sys.exit(status or (UNEXPECTED if missed else 0))
 
 
-@main.command()
-@arch_option
+class _BeforeGdb(click.Command):
+    """A command whose line may go on with gdb's arguments."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Tell of an option that is not ours where gdb's belong."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = "What is gdb's comes after --, as in: debug -- -ex 'hv help'"
+            raise click.UsageError(f"{error.format_message()} {hint}", ctx) from None
+
+
+@main.command(cls=_BeforeGdb)
+@chosen_arch_option
 @cpus_option
 @click.option("--qemu", help="The emulator to run instead of the architecture's own.")
 @click.option("--attach", is_flag=True, help="To a machine that runs, instead of starting one.")
 @click.option("--id", "name", help="Which one, as `pageferry machines` lists them.")
 @click.argument("gdb_arguments", nargs=-1, type=click.UNPROCESSED)
 def debug(
-    arch: str,
+    arch: str | None,
     cpus: int,
     qemu: str | None,
     attach: bool,
@@ -228,21 +249,32 @@ def debug(
 
     with _failing_as("debug"):
         if attach or name:
-            sys.exit(debugging.attach(name, gdb_arguments))
-        sys.exit(debugging.start(arch, cpus, qemu, gdb_arguments))
+            sys.exit(debugging.attach(name, arch, gdb_arguments))
+        sys.exit(debugging.start(arch or USUAL, cpus, qemu, gdb_arguments))
 
 
 @main.command()
-def machines() -> None:
+@click.option("--json", "as_json", is_flag=True, help="For programs, a list of objects.")
+def machines(as_json: bool) -> None:
     """List the machines that run and can be found."""
-    from .manifest import running
+    from .manifest import FOLDER, running
 
-    for machine in running():
-        click.echo(f"{machine.id}  {machine.cpus} CPU  {machine.kernel}")
+    found = running()
+    if not found:
+        click.echo(f"none runs that can be found in {FOLDER}", err=True)
+    if as_json:
+        click.echo(json.dumps([{"id": it.id, **asdict(it)} for it in found], indent=2))
+    else:
+        for machine in found:
+            click.echo(f"{machine.id}  {machine.cpus} CPU  {machine.kernel}")
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
-@arch_option
+@main.command(
+    context_settings={"ignore_unknown_options": True},
+    help="Look at a running machine, or at its RAM in a file. All commands take --json."
+    f"\n\n\b\n{USAGE}",
+)
+@chosen_arch_option
 @click.option("--id", "name", help="Of several machines: which one.")
 @click.option(
     "--ram",
@@ -256,28 +288,25 @@ def machines() -> None:
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def inspect(
-    arch: str, name: str | None, ram: Path | None, kernel: Path | None, command: tuple[str, ...]
+    arch: str | None,
+    name: str | None,
+    ram: Path | None,
+    kernel: Path | None,
+    command: tuple[str, ...],
 ) -> None:
-    """Look at a running machine, or at its RAM in a file. All commands take --json.
-
-    \b
-    guests               every guest: state, where it is, its root tables
-    walk GUEST ADDRESS   a guest-virtual address through both stages
-    owner ADDRESS        who has the frame at a host-physical address
-    map GUEST            what stage 2 maps; --stage 1: the guest's own tables
-    diff GUEST FILE      what has changed since `map GUEST --json` was written to FILE
-    x GUEST:ADDRESS [N]  N 64-bit words at a guest-virtual address
-    """
+    """Answer one question."""
     from .report import looking
     from .testbed import firmware_directory, require_firmware
 
     with _failing_as("inspect"):
+        question = parse(command)
         if ram is None:
-            click.echo(looking.running(command, name))
+            click.echo(looking.running(question, name, arch))
         else:
-            usual = firmware_directory(arch)
-            elf = kernel or require_firmware(usual, arch) / "hypervisor.elf"
-            click.echo(looking.dump(command, arch, elf, ram))
+            taken = arch or USUAL
+            usual = firmware_directory(taken)
+            elf = kernel or require_firmware(usual, taken) / "hypervisor.elf"
+            click.echo(looking.dump(question, taken, elf, ram))
 
 
 def _named(arch: str) -> tuple[str, ...]:

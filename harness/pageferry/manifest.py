@@ -115,14 +115,18 @@ def _read(path: Path) -> Manifest | None:
         return None  # gone meanwhile, or of another version of us
 
 
-def find(name: str | None = None, folder: Path = FOLDER) -> Manifest:
-    """The machine of this id, or the only one. HarnessError says which there are."""
+def find(name: str | None = None, folder: Path = FOLDER, arch: str | None = None) -> Manifest:
+    """The only machine, or that of this id or architecture. HarnessError says which there are."""
     machines = running(folder)
-    chosen = [it for it in machines if name in (None, it.id)]
+    chosen = [it for it in machines if name in (None, it.id) and arch in (None, it.arch)]
     if len(chosen) == 1:
         return chosen[0]
-    known = ", ".join(it.id for it in machines) or "none"
-    wanted = f"no machine {name} runs" if name else "say which machine"
+    kind = f" of {arch}" if arch else ""
     if not machines:
         wanted = "no machine runs that tools can find; `make debug` starts one"
+    elif chosen:
+        wanted = f"several machines{kind} run: say which by --id"
+    else:
+        wanted = f"no machine{f' {name}' if name else ''}{kind} runs"
+    known = ", ".join(it.id for it in machines) or "none"
     raise HarnessError(f"{wanted} (in {folder}: {known})")

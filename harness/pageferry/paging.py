@@ -290,8 +290,9 @@ class Failure:
 
     def __str__(self) -> str:
         what = "" if self.table_level is None else f" (stage-1 table of level {self.table_level})"
+        leaf = "" if self.level else " (the leaf)"
         return (
-            f"stage {self.stage} fails at level {self.level}: "
+            f"stage {self.stage} fails at level {self.level}{leaf}: "
             f"{self.address:#x}{what} is {self.kind.value}"
         )
 

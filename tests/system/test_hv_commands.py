@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from pageferry import Testbed
 from pageferry import arch as architectures
 from pageferry.abi import GuestMap
 from pageferry.address import GPA, HPA
+from pageferry.cli import FAILED
 from pageferry.cli import main as command_line
 from pageferry.guest import Guest
 from pageferry.machine import Machine
@@ -124,6 +124,9 @@ def test_the_guests_are_the_testbed_s(found: Testbed, inspected: Any) -> None:
         assert seen["stage2_root"] == f"{guest.stage2_root:#x}"
         assert seen["stage1_root"] == f"{guest.stage1_root:#x}"
         assert seen["pages"] == len(guest.pages())
+        told = [(it["counter"], it["code"]) for it in seen["vcpus"]]
+        wheres = [vcpu.where().partition(" at ")[2] for vcpu in guest.vcpus]
+        assert [f"{counter}, {code}" for counter, code in told] == wheres
 
 
 def test_a_remapped_frame_is_its_new_owner_s_alone(found: Testbed, inspected: Any) -> None:
@@ -183,6 +186,24 @@ def test_a_dump_of_the_ram_answers_as_the_machine(
     dump.write_bytes(machine.memory.read(machine.arch.ram_base, machine.ram))
     options = ["--arch", arch, "--ram", str(dump), "--kernel", str(ROOT / machine.kernel)]
     assert inspected(*options, "guests").output == inspected("guests").output
+    other = next(it for it in architectures.names() if it != arch)
+    options[1] = other
+    for question in ("guests", f"owner {architectures.get(other).ram_base}"):
+        refused = inspected(*options, *question.split())
+        assert refused.exit_code == FAILED
+        assert f"as the RAM of {other} would: say what it is of by --arch" in refused.output
+
+
+def test_a_machine_of_another_architecture_is_not_taken(
+    found: Testbed, inspected: Any, arch: str, home: Path
+) -> None:
+    other = next(it for it in architectures.names() if it != arch)
+    said = f"no machine of {other} runs (in {FOLDER}: {arch}-{found.machine.pid})"
+    assert said in inspected("--arch", other, "guests").output
+    assert inspected("--arch", arch, "guests").exit_code == 0
+    refused = debug(home, other, "--attach", "--", "-batch")
+    assert refused.returncode == FAILED
+    assert said in refused.stderr
 
 
 # What goes wrong
@@ -193,7 +214,8 @@ def test_a_dump_of_the_ram_answers_as_the_machine(
     [
         ("hv nonsense", "invalid choice: 'nonsense'"),
         ("hv walk g3 0", "there is no guest g3; there are: g1, g2"),
-        (f"hv x {LOST}", f"{LOST} cannot be read: stage 2 fails at level 0"),
+        (f"hv x {LOST}", f"{LOST} cannot be read: stage 2 fails at level 0 (the leaf)"),
+        (f"hv x {LOST} -4", "-4 words are none to show: 1 or more"),
         (f"hv owner {GuestMap.PAGES:#x}", f"{GuestMap.PAGES:#x} is not in RAM (RAM is 0x"),
         ("hv owner no_such_thing", "'no_such_thing' is no address to gdb: No symbol"),
     ],
@@ -211,9 +233,10 @@ def test_a_command_that_cannot_be_answered_says_why(
 def test_before_the_hypervisor_is_up_that_is_said(arch: str) -> None:
     kernel = firmware_directory(arch) / "hypervisor.elf"
     with Machine(architectures.get(arch), kernel) as machine:
-        ended = in_gdb(machine.listen_for_debugger(), kernel, "hv guests")
-    said = "is a null pointer: is the hypervisor up yet?|the hypervisor has not made g1 yet"
-    assert re.search(said, ended.stderr)
+        first = f"hv owner {machine.arch.ram_base}"
+        ended = in_gdb(machine.listen_for_debugger(), kernel, "hv guests", first)
+    assert "the hypervisor has not made g1 yet" in ended.stderr
+    assert "mapped    by no guest" in ended.stdout
 
 
 def test_without_a_machine_hv_says_how_to_get_one(arch: str) -> None:

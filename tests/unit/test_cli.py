@@ -1,9 +1,15 @@
 """The command line before anything of it starts."""
 
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from pageferry.cli import FAILED, main
+from pageferry.manifest import FOLDER, Manifest, announced, start_time
 
 
 @pytest.mark.parametrize("command", ["console", "debug", "bench"])
@@ -14,3 +20,42 @@ def test_cpus_that_our_firmware_does_not_take_are_told_as_pytest_does(
     ran = CliRunner().invoke(main, [command, "--cpus", cpus])
     assert ran.exit_code == FAILED
     assert f"'--cpus': {cpus}: our firmware takes 1 to 5 CPUs" in ran.output
+
+
+def test_an_option_of_gdb_s_in_front_of_its_place_is_told_with_that() -> None:
+    ran = CliRunner().invoke(main, ["debug", "-ex", "hv help"])
+    assert ran.exit_code == FAILED
+    assert "What is gdb's comes after --, as in: debug -- -ex 'hv help'" in ran.output
+
+
+def test_what_is_no_question_is_refused_before_a_machine_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(main, ["inspect", "bogus"])
+    assert ran.exit_code == FAILED
+    assert "invalid choice: 'bogus'" in ran.output
+    ran = CliRunner().invoke(main, ["inspect", "--ram", "no-such-file", "bogus"])
+    assert "invalid choice: 'bogus'" in ran.output
+
+
+def test_without_a_machine_the_list_of_them_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(main, ["machines"])
+    assert (ran.exit_code, ran.stdout) == (0, "")
+    assert ran.stderr == "none runs that can be found in build/run\n"
+    assert json.loads(CliRunner().invoke(main, ["machines", "--json"]).stdout) == []
+
+
+def test_machines_are_listed_for_programs_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    started = start_time(os.getpid())
+    assert started is not None
+    mine = Manifest(os.getpid(), started, "riscv64", 3, "kernel.elf", 7, 0, 4096, 8)
+    with announced(mine, FOLDER):
+        ran = CliRunner().invoke(main, ["machines", "--json"])
+    assert json.loads(ran.stdout) == [{"id": mine.id, **asdict(mine)}]

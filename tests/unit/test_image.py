@@ -94,6 +94,18 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(COMPILERS[0], tmp_path_factory.mktemp("image"))
 
 
+# What is in memory
+
+
+def test_an_image_is_loaded_where_its_first_instructions_are(
+    image: Image, memory: FakeMemory
+) -> None:
+    assert image.is_loaded(memory)
+    memory.write(HPA(image.symbol("add")), b"\0\0\0\0")
+    assert not image.is_loaded(memory)
+    assert not image.is_loaded(FakeMemory())
+
+
 # Values
 
 

@@ -1,11 +1,10 @@
 """Questions about a system whose tables were written by hand and whose hypervisor is foreign."""
 
-import json
-from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from tests.unit.handmade import NX, OPEN, A, Handmade, P, U
+from tests.unit.handmade import NX, OPEN, P, U
+from tests.unit.inspected import FRAMES, OWN_TABLES, RAM, System, answer, lines
 
 from pageferry import arch, inspect
 from pageferry.address import GPA, GVA, HPA
@@ -13,63 +12,10 @@ from pageferry.errors import HarnessError, MemoryUnreadable
 from pageferry.inspect import render
 from pageferry.paging import Rights
 
-RAM = 0x6000_0000
-OWN_TABLES = RAM + 0x1000
-FRAMES = 0x40_0000
-
-
-class System:
-    """Two guests. The first has a stage 1 of its own, which maps GVA 0 + x to GPA RAM + x."""
-
-    def __init__(self) -> None:
-        tables = Handmade()
-        self.memory = tables.memory
-        self.roots = [tables.table(), tables.table()]
-        self.tables = tables
-        for page in range(16):
-            self.give(0, RAM + 0x1000 * page, FRAMES + 0x1000 * page)
-            self.memory.write(HPA(FRAMES + 0x1000 * page), bytes([page]) * 0x1000)
-        self.give(1, RAM, FRAMES + 0x10_0000)
-        self._make_stage1()
-        self.system = inspect.System(
-            arch.get("x86_64"),
-            self.memory,
-            roots={
-                1: inspect.Roots(GPA(OWN_TABLES), self.roots[0]),
-                2: inspect.Roots(None, self.roots[1]),
-            },
-        )
-
-    def give(self, guest: int, gpa: int, frame: int, flags: int = OPEN | A) -> None:
-        self.tables.map(self.roots[guest], gpa, frame, flags)
-
-    def _make_stage1(self) -> None:
-        """Root, and one table a level below it, on the guest's own pages 1 to 4."""
-
-        def put(page: int, index: int, entry: int) -> None:
-            place = FRAMES + 0x1000 * page + 8 * index
-            self.memory.write(HPA(place), entry.to_bytes(8, "little"))
-
-        for page in range(1, 5):
-            self.memory.write(HPA(FRAMES + 0x1000 * page), bytes(0x1000))
-        for page in range(1, 4):
-            put(page, 0, RAM + 0x1000 * (page + 1) | OPEN)
-        for page in range(16):
-            put(4, page, RAM + 0x1000 * page | OPEN)
-        put(4, 16, RAM + 0x50_0000 | OPEN)
-
 
 @pytest.fixture
 def made() -> System:
     return System()
-
-
-def lines(made: System, command: str) -> list[str]:
-    return inspect.run(made.system, command.split()).splitlines()
-
-
-def answer(made: System, command: str) -> object:
-    return json.loads(inspect.run(made.system, [*command.split(), "--json"]))
 
 
 # Guests
@@ -83,21 +29,21 @@ def test_guests_are_listed_with_their_roots_and_pages(made: System) -> None:
 
 def test_what_a_foreign_hypervisor_keeps_is_shown_as_not_known(made: System) -> None:
     head, first, second = lines(made, "guests")
-    assert head.split() == "guest stage 1 stage 2 pages posted".split()
+    assert head.split() == "guest stage 1 stage 2 pages window pages posted".split()
     assert first.split()[-1] == second.split()[-1] == "-"
 
 
 def test_each_vcpu_of_a_guest_has_a_row_and_an_object() -> None:
     vcpus = (
-        inspect.VcpuSeen(0, 1, "waiting", "", GVA(0x6000_00AF)),
+        inspect.VcpuSeen(0, 1, "waiting", "", GVA(0x6000_00AF), "serve (agent.c:12)"),
         inspect.VcpuSeen(1, 3, "stopped", "triple fault", GVA(0x6000_0010)),
     )
     seen = [inspect.GuestSeen(1, GPA(0x6000_2000), HPA(0x90_0000), 512, vcpus, 2048)]
     tables, vcpu_table = render.guests_text(seen).split("\n\n")
     assert tables.splitlines()[1].split() == ["g1", "0x60002000", "0x900000", "512", "2048"]
     head, first, second = vcpu_table.splitlines()
-    assert head.split() == ["vCPU", "CPU", "state", "counter"]
-    assert first.split() == ["g1.0", "1", "waiting", "0x600000af"]
+    assert head.split() == "vCPU CPU state last left its CPU at".split()
+    assert first.split() == ["g1.0", "1", "waiting", "0x600000af,", "serve", "(agent.c:12)"]
     assert second.split() == ["g1.1", "3", "stopped:", "triple", "fault", "0x60000010"]
     (found,) = render.guests_json(seen)
     assert [(it["vcpu"], it["cpu"], it["state"]) for it in found["vcpus"]] == [
@@ -105,6 +51,8 @@ def test_each_vcpu_of_a_guest_has_a_row_and_an_object() -> None:
         (1, 3, "stopped"),
     ]
     assert found["vcpus"][1]["reason"] == "triple fault"
+    assert [it["counter"] for it in found["vcpus"]] == ["0x600000af", "0x60000010"]
+    assert [it["code"] for it in found["vcpus"]] == ["serve (agent.c:12)", None]
 
 
 def test_a_guest_that_does_not_exist_is_told_with_those_that_do(made: System) -> None:
@@ -123,10 +71,23 @@ def test_a_walk_goes_through_both_stages(made: System) -> None:
 def test_a_walk_is_shown_with_its_entries(made: System) -> None:
     lead, _, head, *rows = lines(made, "walk g1 0x5123")
     assert lead == "g1: GVA 0x5123 -> GPA 0x60005123 -> HPA 0x405123  rwx"
-    assert head.split() == "stage level at entry kind rights".split()
-    assert [row.split()[:2] for row in rows[:8]] == [
-        [stage, level] for stage in "12" for level in "3210"
+    assert head.split() == "stage level for at entry kind rights".split()
+    assert [row.split()[:3] for row in rows[:8]] == [
+        [stage, level, "page"] for stage in "12" for level in "3210"
     ]
+    assert rows[9].startswith("(level 0 is the leaf")
+
+
+def test_a_walk_that_fails_shows_for_which_table_of_stage_1_stage_2_was_walked(
+    made: System,
+) -> None:
+    _, _, _, *rows = lines(made, "walk g1 0x10000")
+    on_the_way = [(stage, table) for table in "3210" for stage in "22221"]
+    assert [row.split()[0] for row in rows[:20]] == [stage for stage, _ in on_the_way]
+    assert [row.split()[2:4] for row in rows[:20] if row.startswith("2")] == [
+        ["table", table] for stage, table in on_the_way if stage == "2"
+    ]
+    assert [row.split()[:3] for row in rows[20:23]] == [["2", level, "page"] for level in "321"]
 
 
 def test_a_walk_names_the_stage_that_fails(made: System) -> None:
@@ -200,12 +161,15 @@ class Variables:
 
     def __init__(self, roots: list[HPA]) -> None:
         x86 = arch.get("x86_64")
-        self._roots = {
-            x86.stage2_root.format(vm=vm, vcpu=0): root for vm, root in enumerate(roots, 1)
-        }
+        self._values: dict[str, int] = {}
+        for vm, root in enumerate(roots, 1):
+            pointer, _, _ = x86.stage2_root.format(vm=vm, vcpu=0).partition("->")
+            self._values |= {pointer: 1, x86.stage2_root.format(vm=vm, vcpu=0): root}
 
     def read_int(self, expression: str) -> int:
-        return self._roots.get(expression, 0)
+        pointer, arrow, _ = expression.partition("->")
+        assert not arrow or self._values.get(pointer), f"{pointer} is a null pointer"
+        return self._values.get(expression, 0)
 
     def size(self, expression: str) -> int:
         return self.SIZES[expression]
@@ -235,6 +199,15 @@ def test_what_is_not_in_ram_is_nobody_s_frame(
     with pytest.raises(HarnessError) as caught:
         inspect.owner(ours, HPA(address))
     assert str(caught.value) == f"{address:#x} is not in RAM (RAM is 0x0..0x7fffff){said}"
+
+
+def test_before_there_are_guests_a_frame_s_record_is_still_shown(made: System) -> None:
+    young = inspect.System(made.system.arch, made.memory, Variables([]))
+    found = inspect.owner(young, HPA(0x70_0000))
+    assert found.record is not None
+    assert (found.record.kind, found.mapped) == ("nobody", ())
+    with pytest.raises(HarnessError, match="the hypervisor has not made g1 yet"):
+        inspect.guests(young)
 
 
 def test_the_last_byte_of_ram_lies_in_a_frame(ours: inspect.System) -> None:
@@ -309,76 +282,3 @@ def test_a_difference_names_the_page_and_both_sides(made: System) -> None:
         ),
         inspect.Change(RAM + 0x20000, None, (FRAMES, Rights.ALL)),
     ]
-
-
-def test_a_map_that_was_written_down_is_compared_with_the_one_of_now(
-    made: System, tmp_path: Path
-) -> None:
-    file = tmp_path / "before"
-    file.write_text(inspect.run(made.system, ["map", "g1", "--json"]))
-    assert lines(made, f"diff g1 {file}") == ["no page differs"]
-    made.give(0, RAM + 0x3000, 0, 0)
-    made.give(0, RAM + 0x20000, FRAMES, P | U)
-    assert [line.split() for line in lines(made, f"diff g1 {file}")] == [
-        ["address", "led", "to", "leads", "to"],
-        ["0x60003000", "0x403000", "rwx", "-"],
-        ["0x60020000", "-", "0x400000", "r-x"],
-    ]
-    assert answer(made, f"diff g1 {file}") == [
-        {
-            "address": "0x60003000",
-            "before": {"output": "0x403000", "rights": "rwx"},
-            "after": None,
-        },
-        {
-            "address": "0x60020000",
-            "before": None,
-            "after": {"output": "0x400000", "rights": "r-x"},
-        },
-    ]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "5", "[5]", '{"address": 1}', '[{"address": "x", "output": "0x1"}]', "\xff"]
-)
-def test_a_file_without_a_map_is_named(made: System, tmp_path: Path, text: str) -> None:
-    file = tmp_path / "before"
-    file.write_bytes(text.encode("latin-1"))
-    with pytest.raises(HarnessError, match="before has no map, as `map g1 --json` writes it"):
-        inspect.run(made.system, ["diff", "g1", str(file)])
-
-
-# Command lines
-
-
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("", "the following arguments are required"),
-        ("nonsense", "invalid choice: 'nonsense'"),
-        ("walk g1", "the following arguments are required: address"),
-        ("walk one 0", "'one' is no guest, as g1"),
-        ("walk g1 here", "'here' is no number, as 4096 or 0x1000"),
-        ("walk g1 0x10000000000000000", "0x10000000000000000 is no number of 64 bits"),
-        ("x g1:0x1000 0", "0 words are none to show: 1 or more"),
-        ("x 0x1000", "'0x1000' is no place in a guest, as g1:0x60000000"),
-        ("map g1 --stage 3", "invalid choice: 3"),
-        ("diff g1", "the following arguments are required: file"),
-        ("diff g1 no-such-file", "no-such-file has no map, .*No such file"),
-    ],
-)
-def test_a_command_that_is_none_is_explained(made: System, command: str, message: str) -> None:
-    with pytest.raises(HarnessError, match=message):
-        inspect.run(made.system, command.split())
-
-
-@pytest.mark.parametrize(
-    "command", ["guests", "walk g1 0x5000", "owner 0x405000", "map g1", "x g1:0x5000"]
-)
-def test_every_command_answers_in_json_too(made: System, command: str) -> None:
-    assert answer(made, command)
-
-
-def test_addresses_can_be_what_the_caller_makes_of_them(made: System) -> None:
-    found = inspect.run(made.system, ["owner", "$rax"], lambda text: FRAMES)
-    assert found.startswith("frame 0x400000\n")

@@ -114,8 +114,18 @@ def test_of_several_machines_one_has_to_be_named(tmp_path: Path) -> None:
         (tmp_path / "another").mkdir()
         with announced(other, tmp_path / "another") as path:
             path.parent.rename(tmp_path / "second")
-            with pytest.raises(HarnessError, match="say which machine"):
+            with pytest.raises(HarnessError, match="several machines run: say which by --id"):
                 find(None, tmp_path)
+
+
+def test_of_several_machines_the_only_one_of_an_architecture_needs_no_name(tmp_path: Path) -> None:
+    other = mine(arch="riscv64")
+    with announced(mine(), tmp_path), announced(other, tmp_path):
+        assert find(None, tmp_path, "riscv64") == other
+        with pytest.raises(HarnessError, match=r"no machine of aarch64 runs \(.*x86_64-"):
+            find(None, tmp_path, "aarch64")
+        with pytest.raises(HarnessError, match=rf"no machine {mine().id} of riscv64 runs"):
+            find(mine().id, tmp_path, "riscv64")
 
 
 def test_a_name_that_none_has_is_told_with_those_there_are(tmp_path: Path) -> None:

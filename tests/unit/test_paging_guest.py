@@ -172,7 +172,7 @@ def test_a_write_that_the_guest_itself_forbids_is_denied_by_stage_1(guest: Guest
 def test_a_failure_reads_as_a_sentence(guest: Guest) -> None:
     guest.stage2_map(TABLES[1], flags=0)
     assert str(guest.walk().fails()) == (
-        "stage 2 fails at level 0: 0x60001010 (stage-1 table of level 2) is absent"
+        "stage 2 fails at level 0 (the leaf): 0x60001010 (stage-1 table of level 2) is absent"
     )
 
 

@@ -13,7 +13,7 @@ from elftools.dwarf.dwarfinfo import DWARFInfo
 from elftools.elf.elffile import ELFFile
 
 from ..address import HPA
-from ..errors import ImageError
+from ..errors import ImageError, MemoryUnreadable
 from ..memory import PhysicalMemory
 from .damage import parsing
 from .dwarf import DebugInfo
@@ -23,6 +23,9 @@ from .types import Scalar, Type
 
 IMAGES_KEPT = 8
 """Images that are kept parsed, so that a process parses each content once."""
+
+FIRST_INSTRUCTIONS = 32
+"""Bytes of the boot code: they tell architectures and hypervisors apart, not builds of one."""
 
 
 class Image:
@@ -56,6 +59,23 @@ class Image:
         """The architecture it is for, as `pageferry.arch` names it: "x86_64"."""
         name = str(self._elf["e_machine"]).removeprefix("EM_").lower()
         return f"riscv{self._elf.elfclass}" if name == "riscv" else name
+
+    def is_loaded(self, memory: PhysicalMemory) -> bool:
+        """Whether its first instructions are in `memory`, where a boot loader puts them."""
+        with parsing(self.name):
+            entry = self._elf["e_entry"]
+            for segment in self._elf.iter_segments("PT_LOAD"):
+                start = entry - segment["p_vaddr"]
+                if 0 <= start < segment["p_filesz"]:
+                    expected = segment.data()[start : start + FIRST_INSTRUCTIONS]
+                    place = HPA(segment["p_paddr"] + start)
+                    break
+            else:
+                return False
+        try:
+            return memory.read(place, len(expected)) == expected
+        except MemoryUnreadable:
+            return False
 
     @cached_property
     def symbols(self) -> dict[str, int]:

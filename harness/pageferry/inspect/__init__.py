@@ -8,7 +8,7 @@
 Standard library only: gdb's own Python loads it.
 """
 
-from .commands import USAGE, run
+from .commands import USAGE, answer, parse, run
 from .system import Roots, System, Variables
 from .views import (
     Change,
@@ -39,12 +39,14 @@ __all__ = [
     "System",
     "Variables",
     "VcpuSeen",
+    "answer",
     "bytes_at",
     "diff",
     "doubts",
     "guests",
     "map_of",
     "owner",
+    "parse",
     "run",
     "walk",
 ]

@@ -47,6 +47,7 @@ def guests_json(found: Sequence[GuestSeen]) -> Any:
                     "state": vcpu.state,
                     "reason": vcpu.reason,
                     "counter": address(vcpu.counter),
+                    "code": vcpu.code,
                 }
                 for vcpu in it.vcpus
             ],
@@ -61,7 +62,7 @@ def guests_json(found: Sequence[GuestSeen]) -> Any:
 
 def guests_text(found: Sequence[GuestSeen]) -> str:
     """A row a guest, and a row each of its vCPUs, as requests name them."""
-    head = ("guest", "stage 1", "stage 2", "pages", "posted")
+    head = ("guest", "stage 1", "stage 2", "pages", "window pages posted")
     guests = [
         (f"g{it.vm}", address(it.stage1_root), address(it.stage2_root), it.pages, it.posted)
         for it in found
@@ -71,14 +72,14 @@ def guests_text(found: Sequence[GuestSeen]) -> str:
             f"g{it.vm}.{vcpu.index}",
             vcpu.cpu,
             f"{vcpu.state}: {vcpu.reason}" if vcpu.reason else vcpu.state,
-            address(vcpu.counter),
+            f"{vcpu.counter:#x}" + (f", {vcpu.code}" if vcpu.code else ""),
         )
         for it in found
         for vcpu in it.vcpus
     ]
     tables = [columns(head, guests)]
     if vcpus:
-        tables.append(columns(("vCPU", "CPU", "state", "counter"), vcpus))
+        tables.append(columns(("vCPU", "CPU", "state", "last left its CPU at"), vcpus))
     return "\n\n".join(tables)
 
 
@@ -118,6 +119,11 @@ def walk_json(vm: int, way: GuestTranslation) -> Any:
     }
 
 
+_WALK_KEY = """\
+(level 0 is the leaf, and they count up to the root; "table 2" is stage 1's of level 2.
+Stage-1 entries are at guest-physical addresses, stage-2 entries at host-physical ones.)"""
+
+
 def walk_text(vm: int, way: GuestTranslation) -> str:
     """The result in one line, then the entries: of stage 1, and of stage 2 for the page."""
     failure = way.fails()
@@ -126,10 +132,9 @@ def walk_text(vm: int, way: GuestTranslation) -> str:
     else:
         lead = str(failure)
     shown = [it for it in _entries(way) if it["for"] == "page" or failure is not None]
-    head = ("stage", "level", "at", "entry", "kind", "rights")
+    head = ("stage", "level", "for", "at", "entry", "kind", "rights")
     rows = [[it[key] for key in head] for it in shown]
-    where = "stage-1 entries are at guest-physical addresses, stage-2 entries at host-physical ones"
-    return f"g{vm}: {lead}\n\n{columns(head, rows)}\n\n({where})"
+    return f"g{vm}: {lead}\n\n{columns(head, rows)}\n\n{_WALK_KEY}"
 
 
 def owner_json(found: Owner) -> Any:
@@ -179,9 +184,9 @@ def _owned(vm: int, gpa: int) -> str:
     return f" g{vm} at {gpa:#x}" if gpa else f" g{vm}"
 
 
-def map_json(found: Sequence[Range]) -> Any:
-    """A list of objects; sizes are bytes."""
-    return [
+def map_json(vm: int, stage: int, found: Sequence[Range]) -> Any:
+    """An object; sizes are bytes."""
+    ranges = [
         {
             "address": address(it.address),
             "output": address(it.output),
@@ -190,6 +195,7 @@ def map_json(found: Sequence[Range]) -> Any:
         }
         for it in found
     ]
+    return {"vm": vm, "stage": stage, "ranges": ranges}
 
 
 def map_text(found: Sequence[Range]) -> str:
@@ -201,15 +207,17 @@ def map_text(found: Sequence[Range]) -> str:
     return columns(("address", "leads to", "bytes", "rights"), rows)
 
 
-def map_of_json(text: str) -> list[Range]:
-    """What `map_json` was made of. ValueError for any other text."""
+def map_of_json(text: str) -> tuple[int, int, list[Range]]:
+    """What `map_json` was made of: VM, stage, ranges. ValueError for any other text."""
     try:
-        return [
+        found = json.loads(text)
+        ranges = [
             Range(
                 int(it["address"], 16), int(it["output"], 16), int(it["size"]), _said(it["rights"])
             )
-            for it in json.loads(text)
+            for it in found["ranges"]
         ]
+        return int(found["vm"]), int(found["stage"]), ranges
     except (KeyError, TypeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 

@@ -7,11 +7,11 @@ foreign one it takes the roots alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..address import GPA, HPA, PAGE_SIZE, in_hex
+from ..address import GPA, GVA, HPA, PAGE_SIZE, in_hex
 from ..arch import Arch
 from ..errors import HarnessError
 from ..memory import PhysicalMemory
@@ -48,6 +48,8 @@ class System:
 
     variables  the hypervisor's, if it is one of ours
     roots      by VM, if it is not
+    name_code  of an address of a guest of ours where in the agent that is, "serve (agent.c:12)",
+               None if it is not in there
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class System:
         memory: PhysicalMemory,
         variables: Variables | None = None,
         roots: Mapping[int, Roots] | None = None,
+        name_code: Callable[[GVA], str | None] = lambda _: None,
     ) -> None:
         self.arch = arch
         self.memory = memory
         self.variables = variables
+        self.name_code = name_code
         self._roots = dict(roots or {})
 
     @property
@@ -69,6 +73,11 @@ class System:
             return sorted(self._roots)
         count = self.variables.size("vms") // self.variables.size("vms[0]")
         return list(range(1, count))  # 0 is the hypervisor and unused
+
+    @property
+    def made(self) -> list[int]:
+        """The ids of those VMs that have tables by now."""
+        return [vm for vm in self.vms if self._roots_of(vm) is not None]
 
     def vcpus(self, vm: int) -> list[int]:
         """The indices of the VM's vCPUs; none of a hypervisor that is not ours."""
@@ -87,15 +96,26 @@ class System:
     def roots(self, vm: int) -> Roots:
         """What the first vCPU of the VM is told. HarnessError if there is no such VM yet."""
         self.require(vm)
+        if (found := self._roots_of(vm)) is None:
+            raise HarnessError(f"the hypervisor has not made g{vm} yet")
+        return found
+
+    def _roots_of(self, vm: int) -> Roots | None:
         if self.variables is None:
             return self._roots[vm]
         first, second = (
-            self.arch.root_of(self.variables.read_int(expression.format(vm=vm, vcpu=0)))
+            self.arch.root_of(self._register(expression.format(vm=vm, vcpu=0)))
             for expression in (self.arch.stage1_root, self.arch.stage2_root)
         )
-        if second == 0:
-            raise HarnessError(f"the hypervisor has not made g{vm} yet")
-        return Roots(GPA(first), HPA(second))
+        return Roots(GPA(first), HPA(second)) if second else None
+
+    def _register(self, expression: str) -> int:
+        """Its value; 0 while a pointer on the way to it is NULL."""
+        assert self.variables is not None
+        pointer, arrow, _ = expression.partition("->")
+        if arrow and self.variables.read_int(pointer) == 0:
+            return 0
+        return self.variables.read_int(expression)
 
     def require(self, vm: int) -> None:
         """HarnessError, naming those that exist, if there is no such VM."""

@@ -24,6 +24,7 @@ class VcpuSeen:
     state    running, waiting, stopped
     reason   why it is stopped, "" if it is not
     counter  its program counter when it last left the CPU, a GVA
+    code     where in the agent that is, None if that is not known
     """
 
     index: int
@@ -31,6 +32,7 @@ class VcpuSeen:
     state: str
     reason: str
     counter: GVA
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class GuestSeen:
     stage1_root  of its first vCPU
     pages        how many its stage 2 maps
     vcpus        all that it has
-    posted       where it expects pages, in pages
+    posted       where it expects pages: those of its window that are posted
     """
 
     vm: int
@@ -78,12 +80,14 @@ def _guest(system: System, vm: int) -> GuestSeen:
 
 def _vcpu(system: System, variables: Variables, vm: int, index: int) -> VcpuSeen:
     vcpu = f"vms[{vm}].vcpus[{index}]"
+    counter = GVA(variables.read_int(system.arch.program_counter.format(vm=vm, vcpu=index)))
     return VcpuSeen(
         index,
         variables.read_int(f"{vcpu}.cpu"),
         system.name_of("vcpu_state", variables.read_int(f"{vcpu}.state")),
         system.text(f"{vcpu}.stop_reason"),
-        GVA(variables.read_int(system.arch.program_counter.format(vm=vm, vcpu=index))),
+        counter,
+        system.name_code(counter),
     )
 
 
@@ -253,7 +257,7 @@ def owner(system: System, address: HPA) -> Owner:
     frame = page_of(address)
     holders: list[Holder] = []
     table = None
-    for vm in system.vms:
+    for vm in system.made:
         root = system.roots(vm).stage2
         holders += (
             Holder(vm, GPA(leaf.address + frame - leaf.output), leaf.rights)
@@ -277,7 +281,7 @@ def doubts(system: System, records: Mapping[HPA, Record]) -> Iterator[tuple[HPA,
     frames = sorted(records)
     holders: dict[HPA, list[Holder]] = {}
     tables: dict[HPA, int] = {}
-    for vm in system.vms:
+    for vm in system.made:
         root = system.roots(vm).stage2
         tables |= dict.fromkeys(table_frames(system.memory, system.arch.stage2, root), vm)
         for leaf in leaves(system.memory, system.arch.stage2, root):
@@ -303,7 +307,7 @@ def _require_ram(system: System, address: HPA) -> None:
     if ram is None or address in ram:
         return
     pages = []
-    for vm in system.vms:
+    for vm in system.made:
         way = walk_stage(system.memory, system.arch.stage2, system.roots(vm).stage2, address)
         if way.output is not None:
             pages.append(f"to g{vm} it is a page in frame {page_of(way.output):#x}")
