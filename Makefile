@@ -16,6 +16,8 @@ CROSS_COMPILE ?= $(if $(filter $(ARCH),$(shell uname -m)),,$(ARCH)-linux-gnu-)
 CC := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)gcc,clang)
 LD := $(if $(filter 0,$(LLVM)),$(CROSS_COMPILE)ld,ld.lld)
 PYTEST_ARGS ?= -n 3 --dist worksteal
+# The tests start some hundred Pythons, each of which would compile all of Pageferry again.
+unexport PYTHONDONTWRITEBYTECODE
 
 ARCHS := $(patsubst firmware/arch/%/arch.mk,%,$(wildcard firmware/arch/*/arch.mk))
 ifneq ($(words $(ARCH)) $(filter $(ARCHS) all,$(ARCH)),1 $(ARCH))

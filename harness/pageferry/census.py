@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress, count
 
 from .address import GPA, HPA, PAGE_SIZE
 from .errors import MemoryUnreadable
@@ -83,9 +84,7 @@ def _different(what: str, was: bytes, now: bytes, size: int) -> Iterator[str]:
 def take(machine: Machine, firmware: Reader, guests: Iterable[Guest]) -> Census:
     """Count everything now. The machine should not be at work meanwhile."""
     memory, arch = machine.memory, machine.arch
-    kept = int.from_bytes(
-        (~arch.accessed_dirty % (1 << 64)).to_bytes(ENTRY, "little") * 512, "little"
-    )
+    kept = _repeated(~arch.accessed_dirty)
     tables: dict[tuple[int, HPA], bytes] = {}
     posted: dict[int, bytes] = {}
     pages: dict[tuple[int, GPA], bytes] = {}
@@ -109,7 +108,7 @@ def _repeated(entry: int) -> int:
 def _free(machine: Machine, firmware: Reader, records: bytes, size: int) -> frozenset[int]:
     at = firmware.address("frames[0].kind") - firmware.address("frames")
     kind = machine.image.enum("frame_kind")["FRAME_FREE"]
-    return frozenset(number for number, found in enumerate(records[at::size]) if found == kind)
+    return frozenset(compress(count(), map(kind.__eq__, records[at::size])))
 
 
 def _bytes_at(memory: PhysicalMemory, frame: HPA) -> bytes:

@@ -270,7 +270,8 @@ class Guest:
 
     def report(self) -> Report:
         """The report page as it is now, whatever work it is about."""
-        fields = self.agent.read_struct(_REPORT.format(self.index))
+        with self.machine.looking():
+            fields = self.agent.read_struct(_REPORT.format(self.index))
         return Report(
             outcome=self._named(Outcome, fields["outcome"]),
             **{name: fields[name] for name in Report.__annotations__ if name != "outcome"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -288,6 +288,10 @@ class Machine(Waiting):
             self.monitor.execute("cont")
         else:
             self._debugged.cont()
+
+    def looking(self) -> AbstractContextManager[None]:
+        """For much that is read. Shared RAM is read while the machine goes on."""
+        return nullcontext()
 
     def debugger(self) -> Debugger:
         """gdb, connected to this machine: started when it is first asked for, then kept.

@@ -304,6 +304,8 @@ def _shared_frames(observed: Observed) -> Iterator[Disagreement]:
         for gpa, (frame, rights) in pages.items():
             mappers.setdefault(frame, []).append((vm, gpa, rights))
     for frame, group in mappers.items():
+        if len(group) == 1:
+            continue
         places = ", ".join(f"VM {vm} at {gpa:#x}" for vm, gpa, _ in group)
         if len({vm for vm, _, _ in group}) < len(group):
             yield Disagreement(Wrong.SECOND_MAPPING, f"frame {frame:#x} is mapped by {places}")

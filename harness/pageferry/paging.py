@@ -26,7 +26,6 @@ translates the address of each of its entries as well:
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,7 +33,7 @@ from typing import NamedTuple
 from .address import GPA, GVA, HPA, PAGE_SIZE, Address, in_hex, page_of
 from .errors import HarnessError
 from .memory import PhysicalMemory, read_u64
-from .tables import ENTRY_SIZE, Entry, Kind, Mapping, Rights, Step, TableFormat
+from .tables import ENTRY_SIZE, Entry, Kind, Mapping, Rights, Step, Table, TableFormat, decoded
 
 __all__ = [
     "LEAF_LIMIT",
@@ -152,7 +151,7 @@ def walk(memory: PhysicalMemory, fmt: TableFormat, root: HPA, address: int) -> T
 
 
 class _Tables:
-    """Every table below a root, each read and decoded once for each level it serves.
+    """Every table below a root, each read once for each level it serves.
 
     The memo by (table, level) makes an aliased table cost one read, and a table
     that contains itself end: the level falls with every step.
@@ -162,38 +161,29 @@ class _Tables:
         _check_root(fmt, root)
         self.fmt = fmt
         self._memory = memory
-        self._entries: dict[tuple[int, int], list[tuple[int, int, Entry]]] = {}
+        self._found: dict[tuple[int, int], Table] = {}
         self._counts: dict[tuple[int, int], int] = {}
         self.count = self._count(root, fmt.levels - 1)
-
-    def _read(self, table: int, level: int) -> list[tuple[int, int, Entry]]:
-        size = self.fmt.table_size(level)
-        words = struct.unpack(f"<{size // ENTRY_SIZE}Q", self._memory.read(HPA(table), size))
-        present, decode = self.fmt.present, self.fmt.decode
-        return [(i, raw, decode(raw, level)) for i, raw in enumerate(words) if raw & present]
 
     def _count(self, table: int, level: int) -> int:
         key = (table, level)
         if key not in self._counts:
-            self._entries[key] = self._read(table, level)
-            self._counts[key] = sum(
-                self._count(entry.output, level - 1)
-                if entry.kind is Kind.TABLE
-                else entry.kind is Kind.LEAF
-                for _, _, entry in self._entries[key]
-            )
+            data = self._memory.read(HPA(table), self.fmt.table_size(level))
+            found = self._found[key] = decoded(self.fmt, level, data)
+            below = sum(self._count(address, level - 1) for address in found.below)
+            self._counts[key] = found.leaves + below
         return self._counts[key]
 
     def visited(self) -> Iterable[tuple[int, int]]:
         """(table, level) of each table read."""
-        return self._entries
+        return self._found
 
     def steps(self) -> list[Step]:
         """Every entry that is not absent, each table's once for each level it serves."""
         return [
             Step(table, level, index, raw, entry.kind, entry.rights)
-            for (table, level), found in self._entries.items()
-            for index, raw, entry in found
+            for (table, level), found in self._found.items()
+            for index, raw, entry in found.entries
         ]
 
     def collect(
@@ -212,7 +202,7 @@ class _Tables:
         if not self._counts[table, level]:
             return
         span = self.fmt.span(level)
-        for index, raw, alone in self._entries[table, level]:
+        for index, raw, alone in self._found[table, level].entries:
             entry = self.fmt.entry(raw, level, above) if above else alone
             start = base + index * span
             # Python's flags are slow to combine, and most tables withhold nothing.

@@ -6,10 +6,11 @@ code and no constant with the firmware. `paging` follows what is described.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, Flag
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import or_
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ from .address import HPA, Address, Word, in_hex
 PAGE_BITS = 12
 ENTRY_SIZE = 8
 """Bytes of one entry, in every format there is a descriptor for."""
+
+TABLES_KEPT = 64
+"""Tables that are kept decoded: most are looked at again before they change."""
 
 
 class Rights(Flag):
@@ -123,6 +127,31 @@ class TableFormat:
         if above and entry.kind is Kind.LEAF:
             return self.decode(self.inherit(above, raw), level)
         return entry
+
+
+class Table(NamedTuple):
+    """A whole table, decoded.
+
+    entries  (index, as it is in memory, decoded) of each that is not absent
+    leaves   how many of them are leaves
+    below    the addresses of the tables that the others lead to
+    """
+
+    entries: tuple[tuple[int, int, Entry], ...]
+    leaves: int
+    below: tuple[int, ...]
+
+
+@lru_cache(maxsize=TABLES_KEPT)
+def decoded(fmt: TableFormat, level: int, data: bytes) -> Table:
+    """What the bytes of a table at `level` say."""
+    words = struct.unpack(f"<{len(data) // ENTRY_SIZE}Q", data)
+    found = tuple(
+        (index, raw, fmt.decode(raw, level)) for index, raw in enumerate(words) if raw & fmt.present
+    )
+    leaves = sum(entry.kind is Kind.LEAF for _, _, entry in found)
+    below = tuple(entry.output for _, _, entry in found if entry.kind is Kind.TABLE)
+    return Table(found, leaves, below)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,8 +167,8 @@ class Remote(Waiting):
         """Stop all CPUs."""
         self.debugger().interrupt()
 
-    def standing(self) -> AbstractContextManager[None]:
-        """Stand still meanwhile: for much that is read, which else stops it each time."""
+    def looking(self) -> AbstractContextManager[None]:
+        """For much that is read: it is stopped once, and not each time."""
         return standing(self.debugger())
 
     def cont(self) -> None:

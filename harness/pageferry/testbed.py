@@ -12,7 +12,7 @@ itself, from its own code on its own CPU, or gdb, which puts it into memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -228,12 +228,12 @@ class Testbed:
 
     def observed(self) -> dict[int, dict[GPA, tuple[HPA, Rights]]]:
         """Per VM, what its stage 2 maps now, page by page."""
-        with self._looking():
+        with self.machine.looking():
             return {guest.vm: guest.pages() for guest in self.guests}
 
     def mapped(self) -> Iterator[tuple[int, GPA, HPA]]:
         """(vm, page, frame) of all that any vCPU's stage 2 maps now: they should have one."""
-        with self._looking():
+        with self.machine.looking():
             for guest in self.guests:
                 roots = {vcpu.stage2_root: vcpu for vcpu in guest.vcpus}
                 for vcpu in roots.values():
@@ -270,7 +270,7 @@ class Testbed:
     def _tables(self) -> dict[HPA, int]:
         """The frames that stage-2 tables lie in now, and whose they are."""
         memory, arch = self.machine.memory, self.machine.arch
-        with self._looking():
+        with self.machine.looking():
             return {
                 frame: guest.vm
                 for guest in self.guests
@@ -284,9 +284,5 @@ class Testbed:
 
     def census(self) -> census.Census:
         """All that a refused operation must leave as it was."""
-        with self._looking():
+        with self.machine.looking():
             return census.take(self.machine, self.firmware, self.guests)
-
-    def _looking(self) -> AbstractContextManager[None]:
-        """For much that is read: a remote machine is stopped once for it."""
-        return self._remote.standing() if self._remote else nullcontext()

@@ -1,11 +1,13 @@
 """What system tests ask for: the plugin's machines, under the names they use here."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system import tiny
+from tests.system import failing, tiny
+from tests.system.once import Once, Run
 
 from pageferry import Machine, Testbed
 from pageferry import arch as architectures
@@ -95,3 +97,22 @@ def machine(arch: str, parrot: Path) -> Iterator[Machine]:
         machine.cont()
         machine.console.await_log(f"pageferry {arch} ready")
         yield machine
+
+
+@pytest.fixture
+def once(pytester: pytest.Pytester, arch: str, tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Runs of pytest that several tests look at."""
+    base = tmp_path_factory.getbasetemp()
+    # The folders of several workers lie in one.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return Once(pytester, arch, shared)
+
+
+@pytest.fixture
+def failed(pytester: pytest.Pytester, arch: str, once: Once) -> Run:
+    """A run of tests that have failed, whose evidence is to be looked at."""
+    files = [f"{name}.py" for name in failing.TESTS]
+    bench = failing.bench(pytester, arch)
+    run = once.run("failing", lambda: bench.makepyfile(**failing.TESTS), *files)
+    assert run.status == pytest.ExitCode.TESTS_FAILED, run.said
+    return run

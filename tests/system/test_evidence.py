@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.system import failing, tiny
 from tests.system.failing import FIVE_LINES, only_folder
+from tests.system.once import Run
 
 from pageferry import arch as architectures
 from pageferry.abi import GuestMap
@@ -44,23 +45,20 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_every_file_is_there_and_none_is_empty(bench: pytest.Pytester) -> None:
-    bench.makepyfile(FIVE_LINES)
-    result = bench.runpytest_subprocess("--junitxml=junit.xml")
-    result.assert_outcomes(failed=1)
-    folder = only_folder(bench)
+def test_every_file_is_there_and_none_is_empty(failed: Run) -> None:
+    (case,) = failed.reports("test_five_lines")
+    assert failed.outcomes("test_five_lines") == ["failure"]
+    folder = failed.evidence("test_five_lines")
     assert names(folder) == ALWAYS | OURS
     assert [path.name for path in folder.iterdir() if path.stat().st_size == 0] == []
-    result.stdout.fnmatch_lines(["*pageferry evidence*", str(folder)])
-    junit = (bench.path / "junit.xml").read_text()
-    assert f'<property name="evidence" value="{folder}"' in junit
+    assert re.search(rf"-+ pageferry evidence -+\n{re.escape(str(folder))}\n", failed.said)
+    properties = {it.get("name"): it.get("value") for it in case.iter("property")}
+    assert properties["evidence"] == str(folder)
     assert sum(path.stat().st_blocks * 512 for path in folder.iterdir()) < 16 << 20
 
 
-def test_the_reason_can_be_read(bench: pytest.Pytester) -> None:
-    bench.makepyfile(FIVE_LINES)
-    bench.runpytest_subprocess()
-    folder = only_folder(bench)
+def test_the_reason_can_be_read(failed: Run) -> None:
+    folder = failed.evidence("test_five_lines")
     told = {
         path.name: path.read_text() for path in folder.iterdir() if path.suffix in (".txt", ".log")
     }
@@ -81,10 +79,8 @@ def test_the_reason_can_be_read(bench: pytest.Pytester) -> None:
     assert told["doubts.txt"] == "there is none\n"
 
 
-def test_all_wires_are_on_one_clock(bench: pytest.Pytester) -> None:
-    bench.makepyfile(FIVE_LINES.replace("a.fill", "testbed.machine.debugger(); a.fill"))
-    bench.runpytest_subprocess()
-    folder = only_folder(bench)
+def test_all_wires_are_on_one_clock(failed: Run) -> None:
+    folder = failed.evidence("test_all_wires")
     lines = (folder / "timeline.log").read_text().splitlines()
     times = [float(line.split()[0]) for line in lines]
     assert times == sorted(times)
@@ -94,28 +90,16 @@ def test_all_wires_are_on_one_clock(bench: pytest.Pytester) -> None:
         assert [line for line in lines if line.split()[1] in (wire, "test")] == own
 
 
-def test_only_what_belongs_to_the_test_is_told(bench: pytest.Pytester) -> None:
-    bench.makepyfile(
-        """
-        def test_before(testbed):
-            testbed.machine.console.send_line("# of the test before")
-
-        def test_fails(testbed):
-            testbed.machine.console.send_line("# of this test")
-            assert False
-        """
-    )
-    bench.runpytest_subprocess()
-    told = (only_folder(bench) / "timeline.log").read_text()
+def test_only_what_belongs_to_the_test_is_told(failed: Run) -> None:
+    told = (failed.evidence("test_after") / "timeline.log").read_text()
     assert "# of this test" in told
     assert "test before" not in told
     assert "test_before" not in told
+    assert not list(failed.path.glob("build/evidence/*.test_before"))
 
 
-def test_tables_and_frames_are_there_for_programs(bench: pytest.Pytester, arch: str) -> None:
-    bench.makepyfile(FIVE_LINES)
-    bench.runpytest_subprocess()
-    folder = only_folder(bench)
+def test_tables_and_frames_are_there_for_programs(failed: Run, arch: str) -> None:
+    folder = failed.evidence("test_five_lines")
     tables = json.loads((folder / "guest2.json").read_text())
     (page,) = [run for run in tables["stage2"] if int(run["address"], 16) == GuestMap.WINDOW]
     assert page["size"] == 4096
@@ -130,50 +114,16 @@ def test_tables_and_frames_are_there_for_programs(bench: pytest.Pytester, arch: 
     assert tables["stage2_root"].startswith("0x")
 
 
-def test_a_record_that_the_tables_do_not_bear_out_is_among_the_doubts(
-    bench: pytest.Pytester,
-) -> None:
-    bench.makepyfile(
-        """
-        def test_fails(testbed):
-            a, b = testbed.guests
-            testbed.share(a, a.page(1), b, b.window(1))
-            frame = a.stage2(a.page(0)).output
-            number = (frame - testbed.machine.arch.ram_base) >> 12
-            testbed.firmware.write(f"frames[{number}].owner", 2)
-            assert False
-        """
-    )
-    bench.runpytest_subprocess()
+def test_a_record_that_the_tables_do_not_bear_out_is_among_the_doubts(failed: Run) -> None:
     page = f"{int(GuestMap.PAGES):#x}"
-    first, second = (only_folder(bench) / "doubts.txt").read_text().splitlines()
+    told = (failed.evidence("test_wrong_record") / "doubts.txt").read_text()
+    first, second = told.splitlines()
     assert first.endswith(f": the record gives it to g2 at {page}, whose stage 2 does not")
     assert second.endswith(f": g1 maps it at {page}, of which the record knows nothing")
 
 
-def test_the_machine_goes_on_after_its_evidence_was_taken(bench: pytest.Pytester) -> None:
-    bench.makepyfile(
-        """
-        import pytest
-
-        pids = []
-
-        @pytest.fixture
-        def cleaned(testbed):
-            yield testbed
-            testbed.guests[0].ping()
-
-        @pytest.mark.parametrize("time", range(2))
-        def test_fails(cleaned, time):
-            pids.append(cleaned.machine.pid)
-            assert False
-
-        def test_is_the_same_process(testbed):
-            assert [testbed.machine.pid] * 2 == pids
-            testbed.guests[1].ping()
-        """
-    )
-    bench.runpytest_subprocess().assert_outcomes(failed=2, passed=1)
+def test_the_machine_goes_on_after_its_evidence_was_taken(failed: Run) -> None:
+    assert failed.outcomes("test_same_process") == ["failure", "failure", "passed"]
 
 
 def test_a_kernel_that_is_not_ours_has_evidence_too(second: pytest.Pytester) -> None:

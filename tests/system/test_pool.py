@@ -4,9 +4,11 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from tests.system import failing
+from tests.system.once import Once, Run
 
 from pageferry.manifest import FOLDER, running
 
@@ -31,19 +33,29 @@ def bench(pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
     return failing.bench(pytester, arch)
 
 
+@pytest.fixture
+def look(bench: pytest.Pytester, once: Once) -> Callable[..., Run]:
+    """A run that looks for its own machines, with more words of the command line."""
+
+    def run(*words: str) -> Run:
+        name = "".join(("look", *words))
+        found = once.run(name, lambda: bench.makepyfile(test_look=LOOK), "-W", "error", *words)
+        assert found.status == pytest.ExitCode.OK, found.said
+        assert found.outcomes("test_look") == ["passed", "passed"]
+        return found
+
+    return run
+
+
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "two-workers"])
 def test_a_test_s_machine_is_found_by_tools_until_the_run_ends(
-    bench: pytest.Pytester, workers: tuple[str, ...]
+    look: Callable[..., Run], workers: tuple[str, ...]
 ) -> None:
-    bench.makepyfile(LOOK)
-    bench.runpytest_subprocess("-W", "error", *workers).assert_outcomes(passed=2)
-    assert [it for it in bench.path.rglob("*") if it.name == "machine.json"] == []
+    assert [it for it in look(*workers).path.rglob("*") if it.name == "machine.json"] == []
 
 
-def test_a_run_leaves_no_folder(bench: pytest.Pytester) -> None:
-    bench.makepyfile(LOOK)
-    bench.runpytest_subprocess().assert_outcomes(passed=2)
-    assert not (bench.path / "build").exists()
+def test_a_run_leaves_no_folder(look: Callable[..., Run]) -> None:
+    assert not (look().path / "build").exists()
 
 
 def test_where_nothing_can_be_written_tests_run_all_the_same(bench: pytest.Pytester) -> None:

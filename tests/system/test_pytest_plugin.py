@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.system.once import Once, Run
 
 
 @pytest.fixture
@@ -17,112 +18,132 @@ def second(pytester: pytest.Pytester, parrot: Path, arch: str) -> pytest.Pyteste
     return pytester
 
 
-def test_it_uses_machine_console_and_image(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        def test_answers(machine):
-            machine.console.await_log(f"pageferry {machine.arch.name} ready")
-            assert machine.console.request("hello").fields == {"count": "a"}
-            assert machine.image.function_of(machine.image.symbol("say")) == "say"
-            assert machine.kernel.name == "own.elf"
-        """
-    )
-    second.runpytest_subprocess().assert_outcomes(passed=1)
+ANSWERS = """
+    def test_answers(machine):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+        assert machine.console.request("hello").fields == {"count": "a"}
+        assert machine.image.function_of(machine.image.symbol("say")) == "say"
+        assert machine.kernel.name == "own.elf"
+"""
 
 
-def test_it_uses_the_debugger(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        def test_stops(machine, debugger):
-            machine.console.await_log(f"pageferry {machine.arch.name} ready")
-            debugger.interrupt()
-            machine.console.submit("quiet")
-            assert debugger.run_to("next_line").frame.function == "next_line"
-            assert debugger.memory.read(machine.image.symbol("line"), 9) == machine.memory.read(
-                machine.image.symbol("line"), 9
-            )
-        """
-    )
-    second.runpytest_subprocess().assert_outcomes(passed=1)
+def test_it_uses_machine_console_and_image(together: Run) -> None:
+    assert together.outcomes("test_answers") == ["passed"]
 
 
-def test_every_test_begins_with_the_first_instruction_of_one_process(
-    second: pytest.Pytester,
-) -> None:
-    second.makepyfile(
-        """
-        import pytest
-        from pageferry.address import HPA
-
-        pids = set()
-
-        @pytest.mark.parametrize("time", range(3))
-        def test_fresh(machine, time):
-            machine.console.await_log(f"pageferry {machine.arch.name} ready")
-            assert machine.console.lines[-1] == f"# pageferry {machine.arch.name} ready"
-            assert machine.console.request("hello").fields == {"count": "a"}
-            free = HPA(machine.arch.ram_base + machine.ram // 4 * 3)
-            assert machine.memory.read(free, 4) == bytes(4)
-            machine.memory.write(free, b"mess")
-            pids.add(machine.pid)
-            assert len(pids) == 1
-        """
-    )
-    second.runpytest_subprocess().assert_outcomes(passed=3)
+STOPS = """
+    def test_stops(machine, debugger):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+        debugger.interrupt()
+        machine.console.submit("quiet")
+        assert debugger.run_to("next_line").frame.function == "next_line"
+        assert debugger.memory.read(machine.image.symbol("line"), 9) == machine.memory.read(
+            machine.image.symbol("line"), 9
+        )
+"""
 
 
-def test_a_machine_that_died_is_replaced(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        import os
-        import signal
-
-        def test_kills(machine):
-            os.kill(machine.pid, signal.SIGKILL)
-
-        def test_goes_on(machine):
-            machine.console.await_log(f"pageferry {machine.arch.name} ready")
-        """
-    )
-    second.runpytest_subprocess().assert_outcomes(passed=2)
+def test_it_uses_the_debugger(together: Run) -> None:
+    assert together.outcomes("test_stops") == ["passed"]
 
 
-def test_after_a_failure_of_the_bench_the_process_is_another(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        pids = []
+FRESH = """
+    import pytest
+    from pageferry.address import HPA
 
-        def test_panics(machine):
-            pids.append(machine.pid)
-            machine.console.await_log(f"pageferry {machine.arch.name} ready")
-            machine.console.request("panic")
+    pids = set()
 
-        def test_only_fails(machine):
-            assert machine.pid not in pids
-            pids.append(machine.pid)
-            assert False, "by itself"
-
-        def test_goes_on(machine):
-            assert machine.pid == pids[1]
-        """
-    )
-    result = second.runpytest_subprocess()
-    result.assert_outcomes(passed=1, failed=2)
-    result.stdout.fnmatch_lines(["*FirmwarePanic*", "*AssertionError: by itself*"])
+    @pytest.mark.parametrize("time", range(3))
+    def test_fresh(machine, time):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+        assert machine.console.lines[-1] == f"# pageferry {machine.arch.name} ready"
+        assert machine.console.request("hello").fields == {"count": "a"}
+        free = HPA(machine.arch.ram_base + machine.ram // 4 * 3)
+        assert machine.memory.read(free, 4) == bytes(4)
+        machine.memory.write(free, b"mess")
+        pids.add(machine.pid)
+        assert len(pids) == 1
+"""
 
 
-def test_a_machine_that_no_test_uses_stands_still(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        def test_uses(machine):
-            test_uses.machine = machine
-            assert machine.monitor.execute("query-status")["running"]
+def test_every_test_begins_with_the_first_instruction_of_one_process(together: Run) -> None:
+    assert together.outcomes("test_fresh") == ["passed"] * 3
 
-        def test_looks():
-            assert not test_uses.machine.monitor.execute("query-status")["running"]
-        """
-    )
-    second.runpytest_subprocess().assert_outcomes(passed=2)
+
+DIES = """
+    import os
+    import signal
+
+    def test_kills(machine):
+        os.kill(machine.pid, signal.SIGKILL)
+
+    def test_goes_on(machine):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+"""
+
+
+def test_a_machine_that_died_is_replaced(together: Run) -> None:
+    assert together.outcomes("test_dies") == ["passed", "passed"]
+
+
+PANICS = """
+    pids = []
+
+    def test_panics(machine):
+        pids.append(machine.pid)
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+        machine.console.request("panic")
+
+    def test_only_fails(machine):
+        assert machine.pid not in pids
+        pids.append(machine.pid)
+        assert False, "by itself"
+
+    def test_goes_on(machine):
+        assert machine.pid == pids[1]
+"""
+
+
+def test_after_a_failure_of_the_bench_the_process_is_another(together: Run) -> None:
+    assert together.outcomes("test_panics") == ["failure", "failure", "passed"]
+    first, second = [
+        failure.get("message", "")
+        for case in together.reports("test_panics")
+        for failure in case.iter("failure")
+    ]
+    assert "FirmwarePanic" in first
+    assert "AssertionError: by itself" in second
+
+
+STANDS = """
+    def test_uses(machine):
+        test_uses.machine = machine
+        assert machine.monitor.execute("query-status")["running"]
+
+    def test_looks():
+        assert not test_uses.machine.monitor.execute("query-status")["running"]
+"""
+
+
+def test_a_machine_that_no_test_uses_stands_still(together: Run) -> None:
+    assert together.outcomes("test_stands") == ["passed", "passed"]
+
+
+@pytest.fixture
+def together(second: pytest.Pytester, once: Once) -> Run:
+    """One run of the tests above, which want nothing special of the command line."""
+    tests = {
+        "test_answers": ANSWERS,
+        "test_fresh": FRESH,
+        "test_dies": DIES,
+        "test_panics": PANICS,
+        "test_stands": STANDS,
+        "test_stops": STOPS,  # the last: its debugger stays until the run is over
+    }
+    files = [f"{name}.py" for name in tests]
+    run = once.run("second", lambda: second.makepyfile(**tests), *files)
+    assert run.status == pytest.ExitCode.TESTS_FAILED, run.said  # those that are to fail
+    return run
 
 
 def test_a_mark_asks_for_a_kind_of_machine(second: pytest.Pytester) -> None:

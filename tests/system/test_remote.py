@@ -24,6 +24,7 @@ from pageferry import GuestFault, HarnessError, Testbed
 from pageferry import arch as architectures
 from pageferry.abi import GuestMap
 from pageferry.cli import main as command_line
+from pageferry.debugger import Debugger
 from pageferry.errors import ChannelClosed
 from pageferry.machine import RAM
 from pageferry.observe import Observers
@@ -144,6 +145,16 @@ def test_the_debugger_of_a_remote_machine_comes_again_after_it_was_closed(
     a, _ = remote.guests
     a.store(a.page(0), 17)
     assert a.bytes_at(a.page(0))[0] == 17
+
+
+def test_for_a_report_a_remote_machine_is_stopped_once(
+    remote: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.guests[0].ping()
+    gdb, stops = remote.machine.debugger(), []
+    monkeypatch.setattr(gdb, "interrupt", lambda: stops.append(Debugger.interrupt(gdb)))
+    remote.guests[0].report()
+    assert len(stops) == 1
 
 
 def test_a_line_that_is_not_there_is_named(arch: str, board: tuple[str, str]) -> None:

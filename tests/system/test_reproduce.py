@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.system import failing
 from tests.system.failing import FIVE_LINES, only_folder
+from tests.system.once import Run
 
 from pageferry import arch as architectures
 from pageferry.address import PAGE_SIZE
@@ -19,6 +20,12 @@ pytestmark = pytest.mark.skipif(shutil.which("gdb-multiarch") is None, reason="n
 @pytest.fixture
 def bench(pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
     return failing.bench(pytester, arch)
+
+
+@pytest.fixture
+def folder(failed: Run, tmp_path: Path) -> Path:
+    """The evidence of a test that has failed, to be worked in."""
+    return shutil.copytree(failed.evidence("test_five_lines"), tmp_path / "evidence")
 
 
 def owner(folder: Path, arch: str) -> str:
@@ -37,25 +44,20 @@ def reproduced(folder: Path, *commands: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_script_brings_up_the_machine_as_it_was(bench: pytest.Pytester, arch: str) -> None:
-    bench.makepyfile(FIVE_LINES)
-    bench.runpytest_subprocess()
-    folder = only_folder(bench)
+def test_the_script_brings_up_the_machine_as_it_was(folder: Path, arch: str) -> None:
     counter = re.match(r"CPU 0 is at (0x\w+)", (folder / "registers.txt").read_text())
     assert counter is not None
     said = reproduced(folder, "p/x $pc", f"p {owner(folder, arch)}", "info line *$pc")
     assert f"= {counter[1]}\n" in said
     assert r"2 '\002'" in said
     assert "firmware/" in said
+    assert "detached" not in said  # or it runs on until gdb has lost its patience
     assert left_behind(folder) == []
     before, told = "pipe hv map g2 --json | cat >before", "hv diff g2 before"
     assert "no page differs\n" in reproduced(folder, before, told)
 
 
-def test_without_its_snapshot_the_script_shows_ram(bench: pytest.Pytester, arch: str) -> None:
-    bench.makepyfile(FIVE_LINES)
-    bench.runpytest_subprocess()
-    folder = only_folder(bench)
+def test_without_its_snapshot_the_script_shows_ram(folder: Path, arch: str) -> None:
     (folder / "snapshot.qcow2").unlink()
     before = (folder / "ram.bin").read_bytes()
     said = reproduced(folder, f"p {owner(folder, arch)}", "set var frames[0].owner = 9")

@@ -1,5 +1,7 @@
 """All that a table maps, against a dictionary of what was put into it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,17 @@ from pageferry import arch
 from pageferry.address import HPA
 from pageferry.errors import HarnessError, MemoryUnreadable
 from pageferry.memory import FakeMemory
-from pageferry.paging import Kind, Mapping, Rights, entries, leaves, pages, table_frames, walk
+from pageferry.paging import (
+    Entry,
+    Kind,
+    Mapping,
+    Rights,
+    entries,
+    leaves,
+    pages,
+    table_frames,
+    walk,
+)
 
 X86 = arch.get("x86_64")
 READ_ONLY = P | U | NX
@@ -35,6 +47,24 @@ def test_a_leaf_is_listed_with_its_entry_and_rights(made: Handmade, root: HPA) -
     assert leaves(made.memory, X86.stage2, root) == [
         Mapping(0x6010_0000, HPA(0x7_7000), 0x1000, Rights.READ, 0x7_7000 | READ_ONLY, 0)
     ]
+
+
+def test_a_table_is_decoded_again_when_it_has_changed_and_only_then(
+    made: Handmade, root: HPA
+) -> None:
+    asked = []
+
+    def decode(raw: int, level: int) -> Entry:
+        asked.append(raw)
+        return X86.stage2.decode(raw, level)
+
+    counted = replace(X86.stage2, decode=decode)
+    made.map(root, 0x1000, 0x7_7000)
+    first = leaves(made.memory, counted, root)
+    assert (len(asked), leaves(made.memory, counted, root), len(asked)) == (4, first, 4)
+    made.map(root, 0x2000, 0x7_8000)
+    assert len(leaves(made.memory, counted, root)) == 2
+    assert len(asked) == 4 + 2
 
 
 def test_a_leaf_of_each_size_is_listed(made: Handmade, root: HPA) -> None:

@@ -48,8 +48,11 @@ gdb() {{
     shift
     [ ! -f {hv} ] || set -- -ex 'source {hv}' "$@"
     [ ! -f agent.elf ] || set -- -ex 'add-symbol-file agent.elf' "$@"
+    # QEMU is gdb's own. Told that it was there before, gdb would let it run on at the end,
+    # and wait five seconds for it to end by itself.
     exec "${{GDB:-gdb-multiarch}}" -q -nx -iex 'set confirm off' -iex 'set auto-load off' \
-        -iex 'set {patience}' {kernel} -ex "$connect" -ex {require_machine} "$@"
+        -iex 'set remote query-attached-packet off' -iex 'set {patience}' {kernel} \
+        -ex "$connect" -ex {require_machine} "$@"
 }}
 
 if [ "${{1-}}" = --restored ]; then
