@@ -20,11 +20,11 @@ from . import protocol
 from .abi import GuestMap
 from .address import GPA, HPA, PAGE_SIZE, page_of
 from .errors import TargetLacks
-from .protocol import Enter, Event, Flush, Invalidate, Leave, Lock, Store, Violation
+from .protocol import Books, Enter, Event, Flush, Invalidate, Leave, Lock, Store, Violation
 from .tables import Rights
 from .testbed import Testbed
 from .traces import ControlBlock, Traces
-from .wire.record import Kind, Record, Watch
+from .wire.record import UNIT, Kind, Record, Watch
 
 LOCK = "hypervisor_lock.held"
 """The image's name for the lock that guards the tables."""
@@ -85,6 +85,7 @@ class Oracle:
         self._traces: Traces = traces
         self._lock = HPA(bed.firmware.address(LOCK))
         self._invalidated_by = self._find_variables()
+        self._books = self._find_books()
         self._devices = {device.address: device.means for device in traces.devices}
         self._watch()
 
@@ -96,11 +97,28 @@ class Oracle:
         at = self._bed.firmware.address
         return {HPA(at(name.format(vm=guest.vm))): guest.vm for guest in self._bed.guests}
 
+    def _find_books(self) -> list[range]:
+        """Where the hypervisor keeps what the lock guards beside tables."""
+        names = ["frames"]
+        for guest in self._bed.guests:
+            names.append(f"vms[{guest.vm}].posted")
+            for vcpu in guest.vcpus:
+                of_vcpu = f"vms[{vcpu.vm}].vcpus[{vcpu.index}]"
+                names += [f"{of_vcpu}.state", f"{of_vcpu}.work_state"]
+        firmware = self._bed.firmware
+        starts = [firmware.address(it) for it in names]
+        return [
+            range(start, start + firmware.size(name))
+            for start, name in zip(starts, names, strict=True)
+        ]
+
     # What is watched
 
     def _watch(self) -> None:
         watch, machine = self._recorder.watch, self._bed.machine
         watch(self._lock, 4, Watch.STORES)
+        for books in self._books:
+            watch(HPA(books.start), len(books), Watch.STORES)
         for address in self._invalidated_by:
             watch(address, 8, Watch.STORES)
         for address, block in self._blocks().items():
@@ -239,6 +257,8 @@ class Oracle:
             vm = self._invalidated_by[address]
             effect = protocol.Effect.AT_ENTRY
             return Invalidate(*at, everywhere=True, effect=effect, vm=vm)
+        if any(address < books.stop and books.start < address + UNIT for books in self._books):
+            return Books(*at)
         block = self._block_of.get(page_of(address))
         if block is not None:
             offset = address % PAGE_SIZE

@@ -1,9 +1,10 @@
 """Pages that change hands at random, while the guests run or just after."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
-from pageferry import Testbed
+from pageferry import GuestFault, Testbed
 from pageferry.address import GPA
 from pageferry.guest import Guest
 from pageferry.testbed import Door
@@ -16,6 +17,24 @@ SLOTS = 64
 
 KEPT = 100
 """A page that its owner keeps and reads meanwhile."""
+
+
+def each_operation(bed: Testbed, doors: Iterable[Door] = (Door.CONSOLE, Door.GUEST)) -> None:
+    """Each that changes tables, by each of the doors; then every vCPU is entered again, and
+    one looks for the page that was taken."""
+    a, b = bed.guests
+    for number, door in enumerate(doors):
+        page, place = a.page(number), b.window(3 * number)
+        bed.share(a, page, b, place, door)
+        bed.relinquish(b, place, door)
+        bed.share(a, page, b, place, door)
+        bed.reclaim(a, page, door)
+        bed.copy(a, page, b, b.window(3 * number + 1), door)
+        bed.remap(a, page, b, place, door)
+        for vcpu in (*a.vcpus, *b.vcpus):
+            vcpu.ping()
+        with suppress(GuestFault):
+            a.load(page)
 
 
 class Ferry:

@@ -1,13 +1,14 @@
 """What the CPUs did, as the plugin has seen it: the order of break, invalidate and make."""
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.mutants import MUTANTS, Mutant
 from tests.mutants.rules import CAUGHT
-from tests.system.ferrying import Ferry
+from tests.system.ferrying import Ferry, each_operation
 
 from pageferry import Testbed
 from pageferry.errors import HarnessError
@@ -72,6 +73,24 @@ def remap_at_random(bed: Testbed, pytestconfig: pytest.Config) -> None:
     assert {type(it) for it in oracle.events} >= {Store, Invalidate, Enter, Leave, Access}
 
 
+def test_no_operation_raises_an_alarm_by_any_door(bed: Testbed) -> None:
+    do_each_operation(bed)
+
+
+@pytest.mark.pageferry(cpus=4)
+def test_no_operation_raises_an_alarm_where_a_guest_has_two_vcpus(bed: Testbed) -> None:
+    do_each_operation(bed)
+
+
+def do_each_operation(bed: Testbed) -> None:
+    """Under the eyes of the oracle, which finds nothing."""
+    oracle = Oracle(bed)
+    oracle.begin()
+    each_operation(bed)
+    findings = oracle.end()
+    assert not findings, told(findings)
+
+
 @pytest.mark.pageferry(cpus=3)
 def test_the_record_tells_of_a_kick_between_break_and_make(bed: Testbed) -> None:
     oracle = Oracle(bed)
@@ -113,7 +132,7 @@ def test_the_rules_that_a_mutant_breaks_are_named(
         Ferry(bed, SEED_OF_MUTANTS).run(REMAPS_OF_MUTANTS)
         findings = oracle.end()
     assert rules <= {it.violation.rule for it in findings}, told(findings)
-    assert all(".c:" in it.where or ".S:" in it.where for it in findings)
+    assert all(re.search(r"\.[chS]:", it.where) for it in findings)
 
 
 def test_a_finding_names_the_line_of_the_store_and_of_the_break(arch: str, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from tests.unit.recorded import (
 )
 
 from pageferry.address import GPA, HPA
-from pageferry.protocol import Effect, Event, Flush, Invalidate, Rule, check
+from pageferry.protocol import Books, Effect, Event, Flush, Invalidate, Rule, check
 from pageferry.tables import Rights
 
 
@@ -74,6 +74,10 @@ GOOD: dict[str, list[Event]] = {
         *(unlock(), enter(2, 2, Flush.NONE), access(2, 2)),
     ],
     "a store elsewhere": [store(HPA(0x70000), 7)],
+    "books under the lock": [lock(), Books(0, 0, 0), unlock()],
+    "filled before a guest has it": [
+        *(lock(), store(OTHER_FRAME, 7), make(frame=OTHER_FRAME), unlock())
+    ],
 }
 
 BAD: dict[str, tuple[Rule, list[Event]]] = {
@@ -109,7 +113,7 @@ BAD: dict[str, tuple[Rule, list[Event]]] = {
     ),
     "shared, and one can write": (
         Rule.BREAK_FIRST,
-        [lock(), make(READ_ONLY), unmap(), asked(), kick(), leave(), unlock()],
+        [lock(), make(READ_ONLY), unmap(), asked(), kick(), leave()],
     ),
     "another frame in place": (
         Rule.VALID_TO_VALID,
@@ -145,7 +149,27 @@ BAD: dict[str, tuple[Rule, list[Event]]] = {
     "a guest writes a table": (Rule.TABLE, [access(1, 1, Rights.WRITE, HPA(0x4000))]),
     "a table is used again while it is walked": (
         Rule.TABLE_REUSE,
-        [lock(), store(TABLE_ENTRY, 0), store(HPA(0x4008), 7), asked(), kick(), leave(), unlock()],
+        [
+            *(lock(), store(TABLE_ENTRY, 0), store(HPA(0x4008), 7), asked(), kick(), leave()),
+            *(make(), unlock()),
+        ],
+    ),
+    "books without the lock": (Rule.LOCK, [Books(0, 0, 0)]),
+    "books with another CPU's lock": (Rule.LOCK, [lock(2), Books(0, 0, 0)]),
+    "the lock given back before the make": (
+        Rule.WHOLE,
+        [lock(), unmap(), asked(), kick(), leave(), unlock(), lock(), make(), unlock()],
+    ),
+    "the lock given back before the share": (
+        Rule.WHOLE,
+        [
+            *(lock(), store(ENTRY, FRAME | READ_ONLY), asked(), kick(), leave(), unlock()),
+            *(lock(), make(READ_ONLY), unlock()),
+        ],
+    ),
+    "filled by the hypervisor when a guest has it": (
+        Rule.CONTENT,
+        [lock(), make(frame=OTHER_FRAME), store(OTHER_FRAME, 7), unlock()],
     ),
     "two VMs with one tag": (
         Rule.TAG,

@@ -17,7 +17,7 @@ from tests.unit.recorded import (
     unmap,
 )
 
-from pageferry.protocol import Effect, Event, Flush, Invalidate, Part, Rule
+from pageferry.protocol import Effect, Event, Flush, Invalidate, Part, Rule, Select, Settle
 
 START = replace(RUNNING, stores_in_order=False)
 
@@ -32,6 +32,7 @@ def fence(cpu: int) -> Invalidate:
 
 STAGE2, COMBINED = broadcast(Part.STAGE2), broadcast(Part.COMBINED)
 PUBLISH = barrier(publishes=True, completes=False)
+SELECT, SETTLE = Select(0, 0, 0), Settle(0, 0, 0)
 BOTH_PARTS = [STAGE2, barrier(), COMBINED, barrier()]
 
 GOOD: dict[str, list[Event]] = {
@@ -43,6 +44,16 @@ GOOD: dict[str, list[Event]] = {
     ],
     "in and out meanwhile": [
         *(lock(), unmap(), PUBLISH, leave(), enter(flush=Flush.NONE), *BOTH_PARTS, make()),
+    ],
+    "another VM selected, and settled": [
+        *(lock(), unmap(), PUBLISH, SELECT, SETTLE, *BOTH_PARTS, SELECT, make(), PUBLISH, unlock()),
+    ],
+    "selected, and a guest has run since": [
+        *(SELECT, enter(0), leave(0), lock(), unmap(), PUBLISH, *BOTH_PARTS, make(), PUBLISH),
+        unlock(),
+    ],
+    "another CPU selects": [
+        *(lock(), unmap(), PUBLISH, replace(SELECT, cpu=2), *BOTH_PARTS, make(), PUBLISH, unlock()),
     ],
     "a fence on every CPU": [
         *(lock(), unmap(), PUBLISH, fence(0), fence(1), fence(2), make(), PUBLISH, unlock()),
@@ -59,6 +70,14 @@ BAD: dict[str, tuple[Rule, list[Event]]] = {
     "the barrier of another CPU after the make": (
         Rule.PUBLISH,
         [lock(), unmap(), PUBLISH, *BOTH_PARTS, make(), replace(PUBLISH, cpu=1), unlock()],
+    ),
+    "for the VM that was selected before": (
+        Rule.INVALIDATE,
+        [lock(), unmap(), PUBLISH, SELECT, *BOTH_PARTS, make()],
+    ),
+    "settled on another CPU": (
+        Rule.INVALIDATE,
+        [lock(), unmap(), PUBLISH, SELECT, replace(SETTLE, cpu=2), *BOTH_PARTS, make()],
     ),
     "no barrier before it": (
         Rule.INVALIDATE,

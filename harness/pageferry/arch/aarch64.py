@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..address import HPA
-from ..protocol import Barrier, Effect, Invalidate, Kick, Part
+from ..protocol import Barrier, Effect, Invalidate, Kick, Part, Select, Settle
 from ..tables import MALFORMED, PAGE_BITS, Entry, Kind, Rights, TableFormat
 from ..traces import Instruction, Traces
 from . import Arch
@@ -235,6 +235,9 @@ _TRACES = Traces(
         _dsb("ST", 14, publishes=True, completes=False),
         _dsb("ISH", 11, publishes=True, completes=True),
         _dsb("ISHST", 10, publishes=True, completes=False),
+        # MSR VTTBR_EL2 (S3_4_C2_C1_0), which holds for what follows an ISB (D19.1.2, C6.2)
+        Instruction("MSR VTTBR_EL2", _NO_REGISTER, 0xD51C_2100, Select),
+        Instruction("ISB", _OPCODE, 0xD503_3FDF, Settle),
         # MSR ICC_SGI1R_EL1: S3_0_C12_C11_5
         Instruction("SGI", _NO_REGISTER, 0xD518_CBA0, Kick),
     ),

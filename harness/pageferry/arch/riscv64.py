@@ -104,13 +104,13 @@ def _root_of(register: int) -> int:
 
 
 # RISC-V privileged architecture: 8.3.2 HFENCE.GVMA; unprivileged: 2.7 FENCE, whose
-# predecessor set is PI PO PR PW in bits 27 to 24.
+# predecessor set is PI PO PR PW in bits 27 to 24, its successor set SI SO SR SW in 23 to 20.
 #
 # A remote fence is seen where it is executed: by OpenSBI, on each hart.
 _TRACES = Traces(
     instructions=(
         Instruction("HFENCE.GVMA", 0xFE00_7FFF, 0x6200_0073, partial(Invalidate, orders=True)),
-        Instruction("FENCE W", 0x0100_707F, 0x0100_000F, Barrier),
+        Instruction("FENCE W,W", 0x0110_707F, 0x0110_000F, Barrier),
         Instruction("ECALL", 0xFFFF_FFFF, 0x0000_0073, Kick),
     ),
 )

@@ -98,8 +98,9 @@ _TRACES = Traces(
         flush=(0x05C, 1),
         root=(0x0B0, 8),
         always_written=(0x5F8, 8),
-        # TLB_CONTROL (APM 2, 15.16.1)
-        flushes={0: Flush.NONE, 1: Flush.ALL, 3: Flush.TAG, 7: Flush.TAG},
+        # TLB_CONTROL (APM 2, 15.16.1). What flushes this guest's translations only, 3 and 7,
+        # is for CPUs with FlushByASID; QEMU's have not got it.
+        flushes={0: Flush.NONE, 1: Flush.ALL},
     ),
     # Each invalidation begins a new generation of the VM's translations (vcpu.c, smp.c).
     invalidated_by="vms[{vm}].generation",

@@ -16,6 +16,7 @@ from .check import Rule, Start, Violation, check
 from .events import (
     Access,
     Barrier,
+    Books,
     Effect,
     Enter,
     Event,
@@ -25,12 +26,15 @@ from .events import (
     Leave,
     Lock,
     Part,
+    Select,
+    Settle,
     Store,
 )
 
 __all__ = [
     "Access",
     "Barrier",
+    "Books",
     "Effect",
     "Enter",
     "Event",
@@ -41,6 +45,8 @@ __all__ = [
     "Lock",
     "Part",
     "Rule",
+    "Select",
+    "Settle",
     "Start",
     "Store",
     "Violation",

@@ -36,7 +36,9 @@ class Rule(Enum):
     TABLE = "no guest reaches a frame that holds a table"
     TABLE_REUSE = "a frame that held a table is used again only when no CPU walks it"
     PUBLISH = "table walkers find a new entry before the lock is given back"
-    LOCK = "tables change under the lock"
+    LOCK = "tables and books change under the lock"
+    WHOLE = "the lock is kept until a frame is one VM's to write, or only read"
+    CONTENT = "what is in a frame is there before a guest has it"
     ACCESS = "after completion the old owner does not reach the frame"
 
 
@@ -113,6 +115,8 @@ class _Check:
         self._claimed: dict[Held, list[_Break]] = {}  # complete, as was claimed
         self._on_the_way: dict[int, list[tuple[_Break, Held, ev.Part]]] = {}
         self._locked: set[int] = set()
+        self._unsettled: set[int] = set()  # CPUs that have selected another VM
+        self._changed: dict[HPA, ev.Store] = {}  # frames, since the lock was taken
         self._unpublished: dict[int, ev.Store] = {}  # by CPU: the entry that it made last
         self._suspects: list[ev.Access] = []
 
@@ -132,8 +136,16 @@ class _Check:
                 self._enter(event)
             case ev.Leave():
                 self._inside.pop(event.cpu, None)
+                self._unsettled.discard(event.cpu)
+            case ev.Select():
+                self._unsettled.add(event.cpu)
+            case ev.Settle():
+                self._unsettled.discard(event.cpu)
             case ev.Invalidate():
-                self._invalidate(event)
+                if event.cpu not in self._unsettled:
+                    self._invalidate(event)
+            case ev.Books():
+                self._under_lock(event)
             case ev.Barrier():
                 self._barrier(event)
             case ev.Kick():
@@ -149,17 +161,25 @@ class _Check:
             if not broken.rights and self._missing(broken):
                 self._violated(Rule.TABLE_REUSE, event, f"the table of {broken} is walked", broken)
                 self._open.remove(broken)
+        for vm, gpa in self._shadow.mappings(page_of(event.address)):
+            what = f"this is in the frame before it is page {gpa:#x} of VM {vm}"
+            self._violated(Rule.CONTENT, event, what)
         change = self._shadow.store(event.address, event.value)
         if change is None:
             return
-        if self._start.has_lock and event.cpu not in self._locked:
-            self._violated(Rule.LOCK, event, f"CPU {event.cpu} takes the lock first")
+        self._under_lock(event)
         if change.replaces:
             what = f"the entry for page {change.gpa:#x} of VM {change.vm} becomes absent first"
             self._violated(Rule.VALID_TO_VALID, event, what)
         else:
+            for page in (*change.lost.pages, *change.gained.pages):
+                self._changed[page.frame] = event
             self._make(event, change)
         self._break(event, change)
+
+    def _under_lock(self, event: ev.Event) -> None:
+        if self._start.has_lock and event.cpu not in self._locked:
+            self._violated(Rule.LOCK, event, f"CPU {event.cpu} takes the lock first")
 
     def _break(self, event: ev.Store, change: Change) -> None:
         kept = {(page.gpa, page.frame): page.rights for page in change.gained.pages}
@@ -222,6 +242,7 @@ class _Check:
         if missing:
             rule, expected = missing
             self._violated(rule, event, expected, broken)
+            self._changed.pop(broken.frame, None)  # once is enough
             return
         for held in broken.holders:
             self._claimed.setdefault(held, []).append(broken)
@@ -266,6 +287,16 @@ class _Check:
             self._violated(Rule.PUBLISH, event, what)
         for broken in [it for it in self._open if it.store.cpu == event.cpu]:
             self._claim(broken, event)
+        self._whole(event)
+
+    def _whole(self, event: ev.Lock) -> None:
+        """No other CPU finds a change half done."""
+        for frame in [it for it, store in self._changed.items() if store.cpu == event.cpu]:
+            store = self._changed.pop(frame)
+            rights = list(self._shadow.mappings(frame).values())
+            if not rights or (len(rights) == 1 and not rights[0] & Rights.WRITE):
+                what = f"somebody has frame {frame:#x}, and writes it if it has it alone, by now"
+                self.found.append(Violation(Rule.WHOLE, event, what, store))
 
     # Guests
 

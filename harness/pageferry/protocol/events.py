@@ -82,6 +82,17 @@ class Invalidate(Event):
 
 
 @dataclass(frozen=True)
+class Select(Event):
+    """The CPU says in a register whose translations its invalidations are for. They are
+    when it has settled what it wrote to its registers."""
+
+
+@dataclass(frozen=True)
+class Settle(Event):
+    """What the CPU wrote to its registers holds from here on, as it does after an exception."""
+
+
+@dataclass(frozen=True)
 class Barrier(Event):
     """A barrier.
 
@@ -122,7 +133,12 @@ class Access(Event):
 
 
 @dataclass(frozen=True)
+class Books(Event):
+    """The hypervisor changed what it holds of frames, of pages that are expected, of vCPUs."""
+
+
+@dataclass(frozen=True)
 class Lock(Event):
-    """A CPU took the lock of the tables, or tried to, or gave it back."""
+    """A CPU took the lock of tables and books, or tried to, or gave it back."""
 
     taken: bool
