@@ -30,6 +30,11 @@ def of_remote_fence(gdb: Debugger, _: int) -> tuple[int, int, int]:
     return gdb.value("$a4"), gdb.value("$a2"), gdb.value("$a3")
 
 
+def of_tlbi_of_all(gdb: Debugger, _: int) -> tuple[int, int, int]:
+    """It names no page: it is for all that CPUs made of both stages."""
+    return gdb.value("$VTTBR_EL2") >> 48, 0, 0
+
+
 # By architecture and CPUs: TLBI IPAS2E1IS, HFENCE.GVMA, ECALL. An x86-64 CPU flushes all.
 ISSUED = {
     ("aarch64", 1): Instruction(0xFFFF_FFE0, 0xD50C_8020, of_tlbi),
@@ -37,3 +42,68 @@ ISSUED = {
     ("riscv64", 1): Instruction(0xFE00_7FFF, 0x6200_0073, of_hfence),
     ("riscv64", 3): Instruction(0xFFFF_FFFF, 0x0000_0073, of_remote_fence),
 }
+
+# TLBI VMALLE1IS, for what is made of both stages.
+COMBINED = {
+    ("aarch64", 1): Instruction(0xFFFF_FFFF, 0xD508_831F, of_tlbi_of_all),
+    ("aarch64", 3): Instruction(0xFFFF_FFFF, 0xD508_831F, of_tlbi_of_all),
+}
+
+
+@dataclass(frozen=True)
+class OfArch:
+    """What one architecture has: a test with it as a parameter is none of another one's."""
+
+    arch: str
+
+    def applies_to(self, arch: str) -> bool:
+        return arch == self.arch
+
+
+@dataclass(frozen=True)
+class Told(OfArch):
+    """CPUs that are told one by one: by which numbers, kept in `numbers`, with {cpu}.
+
+    mask  of those numbers, where the instruction of `ISSUED` is about to be executed
+    """
+
+    numbers: str
+    instruction: Instruction
+    mask: Callable[[Debugger], int]
+
+
+def of_hart_mask(gdb: Debugger) -> int:
+    """The SBI's hart_mask from hart_mask_base on (its specification, 3.1)."""
+    return gdb.value("$a0") << gdb.value("$a1")
+
+
+TOLD = [Told("riscv64", "harts[{cpu}]", ISSUED["riscv64", 3], of_hart_mask)]
+"""On AArch64 every CPU is told at once; on x86-64 each by an interrupt, which is waited for."""
+
+
+@dataclass(frozen=True)
+class Entry(OfArch):
+    """How a CPU says with which generation of a VM's translations it enters.
+
+    current, entered  expressions, with {vm}
+    flush, flushes    what it flushes then, and the value for everything
+    enters            the function that enters
+    """
+
+    current: str
+    entered: str
+    flush: str
+    flushes: int
+    enters: str
+
+
+ENTRIES = [
+    Entry(
+        "x86_64",
+        "vms[{vm}].generation",
+        "vms[{vm}].vcpus[0].arch.entered",
+        "vms[{vm}].vcpus[0].arch.vmcb->control.tlb_control",
+        1,
+        "vmcb_run",
+    )
+]

@@ -1,10 +1,12 @@
 """Guests on CPUs of their own: they run while pages move, and several doors are used at once."""
 
 import pytest
+from tests.system.witness import Witness
 
 from pageferry import Testbed
 from pageferry.abi import Command, Operation, Status
 from pageferry.errors import GuestFault
+from pageferry.guest import ALIASES
 from pageferry.ownership import Request, apply
 
 pytestmark = pytest.mark.pageferry(cpus=3)
@@ -70,3 +72,22 @@ def test_two_vcpus_of_a_guest_that_give_one_page_away_at_once_give_it_once(bed: 
         to = places[answers.index(Status.OK)]
         model = apply(model, Request(Operation.REMAP, a.vm, gpa, b.vm, to)).state
     assert bed.disagreements(model) == []
+
+
+@pytest.mark.pageferry(cpus=4)
+@pytest.mark.parametrize("alias", ALIASES, ids="alias{}".format)
+def test_all_vcpus_that_read_a_page_fault_when_it_is_taken_from_them(
+    bed: Testbed, alias: int
+) -> None:
+    a, b = bed.guests
+    a.store(a.page(0), 1)
+    witnesses = [Witness(vcpu, a.page(0), alias) for vcpu in a.vcpus]
+    for witness in witnesses:
+        witness.await_undisturbed()
+    bed.remap(a, a.page(0), b, b.window(0))
+    b.store(b.window(0), 2)
+    for witness in witnesses:
+        end = witness.await_later()
+        assert (end.faulted_at, end.report.value) == (a.page(0), 1), f"{witness}"
+        with pytest.raises(GuestFault):
+            witness.work.result()

@@ -5,8 +5,9 @@ from tests.oracle.tags import TAG_BITS, TAGS
 
 from pageferry import Testbed
 from pageferry.abi import Command, GuestMap, Operation
-from pageferry.address import GVA, PAGE_SIZE
+from pageferry.address import GVA, HPA, PAGE_SIZE
 from pageferry.errors import GuestFault, GuestReport, GuestStopped
+from pageferry.ownership import Request, apply
 from pageferry.testbed import Door
 
 POINTER = 8
@@ -58,6 +59,19 @@ def test_a_guest_faults_on_every_side_of_its_window_and_in_it(bed: Testbed) -> N
     for empty in (b.window(0), b.window(last - 1)):
         with pytest.raises(GuestFault):
             b.load(empty)
+
+
+def test_what_was_in_a_free_frame_is_in_nobody_s_tables(bed: Testbed) -> None:
+    a, b = bed.guests
+    base = bed.machine.arch.ram_base
+    leaf = a.stage2(a.page(0)).steps[-1].raw
+    entries = leaf.to_bytes(POINTER, "little") * (PAGE_SIZE // POINTER)
+    for number in bed.census().free:
+        bed.machine.memory.write(HPA(base + number * PAGE_SIZE), entries)
+    asked = Request(Operation.REMAP, a.vm, a.page(0), b.vm, b.window(0))
+    expected = apply(bed.model(), asked).state
+    bed.remap(a, a.page(0), b, b.window(0))
+    assert bed.disagreements(expected) == []
 
 
 def test_no_guest_reaches_memory_that_its_own_table_does_not_name(bed: Testbed) -> None:

@@ -1,0 +1,124 @@
+"""Which instructions order what CPUs see of each other's stores: no emulator shows one too few.
+
+The plugin tells where the code is that stored, and what is there is looked at.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+from tests.oracle.operands import ENTRIES, Entry
+from tests.oracle.ordering import BEFORE, ORDERING, Ordering, Test
+from tests.system.ferrying import each_operation
+
+from pageferry import Testbed
+from pageferry.address import HPA, page_of
+from pageferry.oracle import Oracle
+from pageferry.paging import table_frames
+from pageferry.protocol import Event, Leave, Lock, Store
+from pageferry.recorder import PLUGIN
+from pageferry.settings import Settings
+from pageferry.testbed import Door
+from pageferry.wire.record import Kind, Watch
+
+pytestmark = pytest.mark.needs("plugin")
+
+OPERATIONS = 6
+"""Of `each_operation` by one door."""
+
+STORE = 8
+"""Bytes of the longest instruction's part that is looked at."""
+
+
+@pytest.fixture(scope="module")
+def bed(arch: str, pageferry_settings: Settings) -> Iterator[Testbed]:
+    """A machine with the plugin, of one CPU: nobody else changes what was just stored."""
+    firmware = pageferry_settings.firmware
+    with Testbed.start(arch, firmware=firmware, plugin=PLUGIN) as started:
+        yield started
+
+
+@pytest.fixture
+def ordering(arch: str) -> Ordering:
+    return ORDERING[arch]
+
+
+def recorded(bed: Testbed, doors: Iterable[Door] = (Door.CONSOLE, Door.GUEST)) -> Oracle:
+    bed.restore()
+    oracle = Oracle(bed)
+    oracle.begin()
+    each_operation(bed, doors)
+    assert oracle.end() == []
+    return oracle
+
+
+def unordered(bed: Testbed, places: set[int], test: Test) -> list[str]:
+    """Where the stores are that are not as they should be."""
+    assert places
+    image, read = bed.machine.image, bed.machine.memory.read
+    code = {at: read(HPA(at - BEFORE), BEFORE + STORE) for at in places}
+    return [image.describe(at) for at, it in code.items() if not test(it[:BEFORE], it[BEFORE:])]
+
+
+def stores_in_tables(bed: Testbed, events: Iterable[Event]) -> list[Store]:
+    """Those to entries of stage 2."""
+    memory, stage2 = bed.machine.memory, bed.machine.arch.stage2
+    roots = [guest.stage2_root for guest in bed.guests]
+    frames = {frame for root in roots for frame in table_frames(memory, stage2, root)}
+    return [it for it in events if isinstance(it, Store) and page_of(it.address) in frames]
+
+
+def test_every_entry_of_a_table_is_written_after_what_it_leads_to(
+    bed: Testbed, ordering: Ordering
+) -> None:
+    events = recorded(bed).events
+    places = {it.code for it in stores_in_tables(bed, events) if it.value}
+    assert unordered(bed, places, ordering.releases) == []
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "given-back"])
+def test_the_lock_orders_what_is_done_under_it(
+    bed: Testbed, ordering: Ordering, taken: bool
+) -> None:
+    events = recorded(bed).events
+    places = {it.code for it in events if isinstance(it, Lock) and it.taken == taken}
+    assert unordered(bed, places, ordering.takes if taken else ordering.releases) == []
+
+
+def test_what_a_guest_asks_is_checked_and_done_while_the_lock_is_held_once(bed: Testbed) -> None:
+    events = recorded(bed, doors=[Door.GUEST]).events
+    exits: list[list[Event]] = [[]]
+    for event in events:
+        if isinstance(event, Leave):
+            exits.append([])
+        exits[-1].append(event)
+    changing = [it for it in exits if stores_in_tables(bed, it)]
+    assert len(changing) == OPERATIONS
+    for done in changing:
+        last = done.index(stores_in_tables(bed, done)[-1])
+        assert [it.taken for it in done[:last] if isinstance(it, Lock)] == [True]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=["generation"])
+def test_a_cpu_looks_at_what_others_say_after_it_has_said_its_own(
+    bed: Testbed, ordering: Ordering, entry: Entry
+) -> None:
+    bed.restore()
+    names = [
+        it.format(vm=guest.vm) for guest in bed.guests for it in (entry.current, entry.entered)
+    ]
+    said = {HPA(bed.firmware.address(name)): name for name in names}
+    recorder, machine = bed.machine.recorder, bed.machine
+    assert recorder is not None
+    for address in said:
+        recorder.watch(address, 8, Watch.STORES)
+    machine.stop()
+    recorder.start()
+    machine.cont()
+    each_operation(bed)
+    machine.stop()
+    stores = [it for it in recorder.stop() if it.kind is Kind.STORE and it.address in said]
+    machine.cont()
+    assert {said[HPA(it.address)] for it in stores} == set(names)
+    places = {it.code for it in stores if it.value}
+    assert ordering.announces is not None
+    assert unordered(bed, places, ordering.announces) == []
