@@ -148,7 +148,7 @@ def test_a_machine_that_failed_to_boot_has_evidence(bench: pytest.Pytester, arch
         (bench.path / name).write_bytes(kernel.read_bytes())
     bench.makepyfile("def test_it(testbed): pass\ndef test_another(testbed): pass")
     result = bench.runpytest_subprocess(
-        f"--pageferry-firmware={bench.path}", "--pageferry-timeout-scale=0.05"
+        f"--pageferry-firmware={bench.path}", "--pageferry-timeout-scale=0.1"
     )
     result.assert_outcomes(errors=2)
     folder = next(path for path in (bench.path / "build/evidence").iterdir() if "it" in path.name)
