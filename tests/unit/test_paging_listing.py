@@ -229,3 +229,9 @@ def test_random_tables_list_what_was_put_into_them(
     for leaf in found:
         last = walk(made.memory, fmt, root, leaf.address + leaf.size - 1)
         assert (last.output, last.rights) == (leaf.output + leaf.size - 1, leaf.rights)
+
+
+def test_few_leaves_that_are_too_many_pages_are_not_listed() -> None:
+    giant = Mapping(0, HPA(0), 1 << 33, Rights.ALL, 0, 3)
+    with pytest.raises(HarnessError, match=f"{1 << 21} pages, more than"):
+        pages([giant])
