@@ -92,16 +92,13 @@ class GdbDoor:
         values = [*head, *arguments, *padding]
         for (offset, size), value in zip(self._fields, values, strict=True):
             slot[offset : offset + size] = value.to_bytes(size, "little")
-        condition = f"door == {self._number} && request->sequence == {sequence}"
+        condition = f"door == {self._number}"
         first = f"*{ANSWERED}"  # its first instruction, where every argument still is
         stop = gdb.write_and_run_to(self._address, bytes(slot), first, condition, deadline)
-        found = gdb.evaluate("*request") if stop.frame.function == ANSWERED else ""
-        if not found.startswith(f"{{sequence = {sequence}, "):
+        if stop.frame.function != ANSWERED:
             raise DebuggerError(f"before request {sequence} was answered: {stop}")
-        answer = _answer(found)
-        if ran:
-            gdb.cont()
-        return answer
+        found = gdb.evaluate_and_cont("*request") if ran else gdb.evaluate("*request")
+        return _answer(found, sequence)
 
     def _free_slot(self, gdb: Debugger, deadline: Deadline) -> bytearray:
         """Stop the machine when the hypervisor is through with the slot; its bytes."""
@@ -120,11 +117,11 @@ class GdbDoor:
                 raise WaitTimeout(awaited, error.seconds, error.seen) from error
 
 
-def _answer(request: str) -> SlotAnswer:
-    """From a `struct request` as gdb writes it."""
+def _answer(request: str, sequence: int) -> SlotAnswer:
+    """From the `struct request` of this sequence as gdb writes it."""
     found = _REQUEST.search(request)
-    if found is None:
-        raise DebuggerError(f"no answered request: {request}")
+    if found is None or not request.startswith(f"{{sequence = {sequence}, "):
+        raise DebuggerError(f"no answer to request {sequence}: {request}")
     frame = int(found["frame"])
     status = Status[found["status"]]
     return SlotAnswer(status, unescape(found["text"]), HPA(frame) if frame else None)

@@ -190,6 +190,27 @@ def test_a_function_can_be_finished(bed: Testbed, gdb: Debugger) -> None:
 # Values
 
 
+def test_a_value_is_told_while_the_machine_goes_on(bed: Testbed, standing: Debugger) -> None:
+    assert standing.evaluate_and_cont("6 * 7") == "42"
+    assert standing.running
+    bed.guests[0].ping()
+
+
+def test_a_value_that_is_refused_keeps_no_machine_from_going_on(
+    bed: Testbed, standing: Debugger
+) -> None:
+    with pytest.raises(DebuggerError, match="no_such_symbol"):
+        standing.evaluate_and_cont("no_such_symbol")
+    assert standing.running
+    bed.guests[0].ping()
+
+
+def test_gdb_writes_what_it_says_in_pieces_longer_than_a_character(gdb: Debugger) -> None:
+    stdout = "ctypes.c_void_p.in_dll(pageferry_c, 'stdout')"
+    size = gdb.command(f"python print(getattr(pageferry_c, '__fbufsize')({stdout}))")
+    assert int(size) > 1
+
+
 def test_a_register_is_where_the_stop_says(standing: Debugger) -> None:
     stop = standing.stop
     assert stop is not None

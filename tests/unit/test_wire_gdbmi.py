@@ -82,6 +82,15 @@ def test_memory_in_one_piece_is_what_the_general_parser_makes_of_it(data: bytes,
     assert (short.token, short.kind) == (9, "done")
 
 
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])))
+def test_a_value_is_what_the_general_parser_makes_of_it(text: str) -> None:
+    short = parse(f"9^done,value={quoted(text)}")
+    long = parse(f"9^done,value={quoted(text)},x=[]")
+    assert isinstance(short, Result)
+    assert isinstance(long, Result)
+    assert short.payload["value"] == long.payload["value"] == text
+
+
 @pytest.mark.parametrize(
     ("line", "stream", "text"),
     [

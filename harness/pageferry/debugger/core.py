@@ -362,6 +362,17 @@ class Debugger:
         value: str = self.execute(f"-data-evaluate-expression {at}{quoted(expression)}")["value"]
         return value
 
+    def evaluate_and_cont(self, expression: str) -> str:
+        """`evaluate` where it stands, and `cont`, with no pause for the value."""
+        if self._stop is None or self._stop.at_breakpoint:  # which is to be stepped off first
+            value = self.evaluate(expression)
+            self.cont()
+            return value
+        self._stop = None  # it runs, also if gdb refuses the expression
+        evaluate = Command(f"-data-evaluate-expression {quoted(expression)}")
+        found = self._views.execute_all([evaluate, Command("-exec-continue")], standing=True)
+        return str(found[0][0].payload["value"])
+
     def value(self, expression: str, cpu: int | None = None) -> int:
         """The same of an integer, enumeration or pointer, as a number without a sign."""
         return int(self.evaluate(f"(unsigned long long)({expression})", cpu))

@@ -52,6 +52,14 @@ SETTINGS = (
 )
 """What `set` is given before anything is loaded."""
 
+BUFFERED = (
+    "python import ctypes; pageferry_c = ctypes.CDLL(None); "
+    "pageferry_buffer = ctypes.create_string_buffer(1 << 16); "
+    "pageferry_c.setvbuf("
+    "ctypes.c_void_p.in_dll(pageferry_c, 'stdout'), pageferry_buffer, 0, 1 << 16)"
+)
+"""Has gdb write what it flushes, and not each character: _IOFBF of setvbuf(3) is 0."""
+
 ROOM_CHECK = 0.001
 """Seconds between looks whether gdb has read some of a full input."""
 
@@ -113,6 +121,7 @@ class Gdb:
         self._commands: dict[int, _Command] = {}
         program, *arguments = argv
         settings = [word for line in SETTINGS for word in ("-iex", f"set {line}")]
+        settings += ["-iex", BUFFERED]
         command = [program, "-nx", "-q", "--interpreter=mi3", *settings, *arguments]
         with ExitStack() as opening:
             source, self._feed = open_pipe(opening)

@@ -36,6 +36,9 @@ _MEMORY = re.compile(
 """Memory in one piece: by far the longest lines, and not worth a parser that looks at each
 character."""
 
+_VALUE = re.compile(r'\d+\^done,value="([^"\\]*)"')
+"""A value without an escape: the most frequent answer, while somebody waits for it."""
+
 
 @dataclass(frozen=True)
 class _Line:
@@ -49,6 +52,8 @@ class _Line:
         """What it says."""
         if memory := _MEMORY.fullmatch(self.line):
             return {"memory": [{"begin": memory[1], "contents": memory[2]}]}
+        if value := _VALUE.fullmatch(self.line):
+            return {"value": value[1]}
         return parse_response(self.line)["payload"] or {}
 
 
