@@ -256,7 +256,7 @@ class Console:
             pending.hurry()
 
     def recall(self) -> None:
-        """Take back what was sent and not read: before a stopped machine is restored.
+        """Take back what was sent and not read: before a machine is restored.
 
         What its serial port has read meanwhile is then replaced by the restored state.
         Recalled afterwards, it could have been read into that. Raises ChannelClosed.

@@ -11,7 +11,7 @@ came back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -369,13 +369,19 @@ def _within(number: int, size: int) -> int:
     raise ValueError(f"there is no page {number}: they are 0 to {size // PAGE_SIZE - 1}")
 
 
-def ping(guests: Iterable[Guest]) -> None:
-    """One round trip of each of their vCPUs, all on their way at once. Errors as `Guest.ask`."""
-    _round_trips(vcpu for guest in guests for vcpu in guest.vcpus)
+def ping(guests: Iterable[Guest], meanwhile: Callable[[], None] | None = None) -> None:
+    """One round trip of each of their vCPUs, all on their way at once. Errors as `Guest.ask`.
+
+    meanwhile  called when all have been asked, before the first answer is awaited
+    """
+    _round_trips((vcpu for guest in guests for vcpu in guest.vcpus), meanwhile)
 
 
-def _round_trips(guests: Iterable[Guest]) -> None:
-    for work in [guest.begin(Command.PING) for guest in guests]:
+def _round_trips(guests: Iterable[Guest], meanwhile: Callable[[], None] | None = None) -> None:
+    begun = [guest.begin(Command.PING) for guest in guests]
+    if meanwhile is not None:
+        meanwhile()
+    for work in begun:
         report = work.result()
         if report.value != ~report.nonce % _WORD:
             raise ProtocolError(f"{work.guest} answered a ping with {report.value:#x}")

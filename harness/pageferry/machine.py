@@ -40,7 +40,7 @@ from .snapshot import Snapshots
 
 MIB = 1 << 20
 
-RAM = 32 * MIB
+RAM = 16 * MIB
 """Bytes of RAM by default. A snapshot costs what RAM was touched: little is fast."""
 
 ICOUNT = ("-icount", "shift=0,sleep=off")
@@ -352,8 +352,8 @@ class Machine(Waiting):
         """Forget what was saved under `name`. Raises MonitorError."""
         self._snapshots.delete(name, timeout)
 
-    def restore(self, name: str, timeout: Timeout = None) -> None:
-        """Put everything back to what was saved under `name`, and let it run.
+    def restore(self, name: str, timeout: Timeout = None, *, run: bool = True) -> None:
+        """Put everything back to what was saved under `name`; `run`: and let it run.
 
         Nothing that was written to the console before, in either direction, is seen
         afterwards, and requests that were not answered never will be; breakpoints are
@@ -365,7 +365,6 @@ class Machine(Waiting):
         debugger = self._debugged
         if debugger is not None:
             debugger.take_control(deadline)
-        self.stop()
         try:
             self.console.recall()
             self._snapshots.load(name, deadline)
@@ -378,7 +377,8 @@ class Machine(Waiting):
         self.channel.resume()
         if debugger is not None:
             debugger.forget()
-        self.cont()
+        if run:
+            self.cont()
 
 
 def _memfd(name: str) -> FileIO:

@@ -47,6 +47,8 @@ _MEMBERS: dict[str, dict[str, type]] = {
 }
 """What the data of an event has, of what is read here (QEMU's qapi/job.json, run-state.json)."""
 
+_HUMAN = "human-monitor-command"
+
 _RAM_RANGE = re.compile(r"^ +([0-9a-f]+)-([0-9a-f]+) \(prio -?\d+, (?:ram|rom|romd)\)", re.M)
 """A line of `info mtree -f` for memory that can be read: first and last address."""
 
@@ -160,9 +162,19 @@ class Monitor:
 
     def human(self, command: str, timeout: Timeout = None) -> str:
         """Execute a line of the human monitor and return what it prints, errors included."""
-        execute = "human-monitor-command"
-        answer = self.execute(execute, {"command-line": command}, timeout)
-        return _of_kind(answer, str, f"{execute} {command}")
+        answer = self.execute(_HUMAN, {"command-line": command}, timeout)
+        return _of_kind(answer, str, f"{_HUMAN} {command}")
+
+    def stop_and_human(self, command: str, timeout: Timeout = None) -> str:
+        """The same when all CPUs have stopped, with no pause between that and the command."""
+        awaited = f"the monitor's answer to {_HUMAN}"
+        answer = self._channel.run(self._stop_and_human(command), awaited, timeout)
+        return _of_kind(answer, str, f"{_HUMAN} {command}")
+
+    async def _stop_and_human(self, command: str) -> object:
+        line = self._execute(_HUMAN, {"command-line": command})
+        _, answer = await asyncio.gather(self._execute("stop", None), line)
+        return answer
 
     def member(self, query: str, name: str, kind: type[T], timeout: Timeout = None) -> T:
         """A member of the answer to a query. ProtocolError if there is none of that kind."""

@@ -11,7 +11,7 @@ _DISK = "snapshots"
 
 
 class Snapshots:
-    """Saves and loads the state of all devices, CPUs and RAM of a stopped machine.
+    """Saves the state of all devices, CPUs and RAM of a stopped machine, and loads it.
 
     file    descriptor, inherited by QEMU under the same number, of an empty file
 
@@ -31,15 +31,16 @@ class Snapshots:
         self._monitor.run_job("snapshot-save", self._arguments(name), timeout)
 
     def load(self, name: str, timeout: Timeout = None) -> None:
-        """Load `name`. Raises MonitorError when there is none, or when it cannot be loaded.
+        """Load `name` into the machine, which is stopped for it.
 
+        Raises MonitorError when there is none, or when it cannot be loaded.
         On x86 one that was saved while a CPU was in guest mode cannot. The machine is
         then in no defined state.
         """
         # The human monitor's command takes one round trip, a job four; it is silent
         # when all is well.
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-        said = self._monitor.human(f'loadvm "{quoted}"', timeout)
+        said = self._monitor.stop_and_human(f'loadvm "{quoted}"', timeout)
         if said:
             raise MonitorError(f"loadvm {name}: {said.strip()}")
 

@@ -162,8 +162,8 @@ class Testbed:
             self._remote.restart()
             self._await_ready()
         else:
-            self.machine.restore(READY)
-            ping(self.guests)
+            self.machine.restore(READY, run=False)
+            ping(self.guests, self.machine.cont)  # their work waits for them
 
     # Operations
 

@@ -68,7 +68,7 @@ wrong_level:
     add sp, x0, :lo12:boot_stack_end
     bl not_at_el2
 
-/* The hypervisor's own map, VA = HPA: devices below 1 GiB, 32 MiB of RAM above, of which
+/* The hypervisor's own map, VA = HPA: devices below 1 GiB, 16 MiB of RAM above, of which
  * only the 2 MiB that hold it are executable.
  *
  *   54   47 ...... 12  10  9..8  7..6  4..2  1..0
@@ -97,11 +97,11 @@ blocks:
     .quad RAM + DATA
     .quad executable + CODE
     .set address, RAM + 2 * BLOCK
-    .rept 14
+    .rept 6
     .quad address + DATA
     .set address, address + BLOCK
     .endr
-    .fill 496, 8, 0
+    .fill 504, 8, 0
 
     .globl cpu_stack
 cpu_stack:

@@ -5,7 +5,7 @@
 
 #define ARCH_NAME "aarch64"
 #define RAM_BASE  0x40000000ul
-#define RAM_SIZE  0x02000000ul /* what the hypervisor uses of it */
+#define RAM_SIZE  0x01000000ul /* what the hypervisor uses of it */
 
 /* What a guest can write and a run does not switch. Everything else of EL1 and EL0 is
  * trapped: see vcpu.c. */

@@ -5,7 +5,7 @@
 
 #define ARCH_NAME "riscv64"
 #define RAM_BASE  0x80000000ul
-#define RAM_SIZE  0x02000000ul /* what the hypervisor uses of it */
+#define RAM_SIZE  0x01000000ul /* what the hypervisor uses of it */
 
 /* A guest's registers as vcpu.S moves them, those of a hypercall first. */
 struct gprs {

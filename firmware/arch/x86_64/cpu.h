@@ -6,7 +6,7 @@
 
 #define ARCH_NAME "x86_64"
 #define RAM_BASE  0x00000000ul
-#define RAM_SIZE  0x02000000ul /* what the hypervisor uses of it */
+#define RAM_SIZE  0x01000000ul /* what the hypervisor uses of it */
 
 /* A guest's registers as vcpu.S moves them, those of a hypercall first. RSP is in the
  * VMCB, and RAX too while the guest runs. */

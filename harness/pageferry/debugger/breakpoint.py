@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from .core import Debugger
 
+WATCH = {"write": "", "read": "-r ", "access": "-a "}
+"""The option of -break-watch for what is watched for."""
+
 
 @dataclass(frozen=True)
 class Breakpoint:

@@ -12,7 +12,6 @@ emulator or the firmware is gone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,21 +23,18 @@ from ..address import HPA
 from ..channel import Channel, Deadline, Needs, Timeout
 from ..errors import DebuggerError, HarnessError, WaitTimeout
 from ..memory import BOTTOM
-from ..wire.gdbmi import Notice, Result, quoted, unescape
-from .breakpoint import Breakpoint
+from ..wire.gdbmi import Notice, Result, quoted
+from .breakpoint import WATCH, Breakpoint
 from .memory import GdbMemory, write_command
 from .process import Gdb
 from .stops import Frame, Stop
-from .values import find_cpus, read_registers, register_numbers
+from .values import find_cpus, line_in, read_registers, register_numbers, text_in
 from .views import Command, Views, on_console
 
 PROGRAM = "gdb-multiarch"
 """Debian's gdb for every architecture; its package has the same name."""
 
 STEPS = 5
-_WATCH = {"write": "", "read": "-r ", "access": "-a "}
-_LINE = re.compile(r'Line (\d+) of "(?:.*/)?([^"/]+)"')
-_TEXT = re.compile(r'"(.*)"', re.DOTALL)
 
 
 class Debugger:
@@ -306,7 +302,7 @@ class Debugger:
 
         For reads the whole access counts, for writes a changed value.
         """
-        answer = self.execute_standing(f"-break-watch {_WATCH[access]}{quoted(expression)}")
+        answer = self.execute_standing(f"-break-watch {WATCH[access]}{quoted(expression)}")
         made = next(iter(answer.values()))
         return Breakpoint(int(made["number"]), self)
 
@@ -353,14 +349,12 @@ class Debugger:
         """Give a register of a stopped CPU a new value."""
         if name not in self._registers:
             raise DebuggerError(f"gdb has no register {name}")
-        at = self._at(cpu)
-        self.execute(f"-data-evaluate-expression {at}{quoted(f'${name} = {value:#x}')}")
+        self.evaluate(f"${name} = {value:#x}", cpu)
 
     def evaluate(self, expression: str, cpu: int | None = None) -> str:
         """A C expression where the CPU is, as gdb writes its value."""
-        at = self._at(cpu)
-        value: str = self.execute(f"-data-evaluate-expression {at}{quoted(expression)}")["value"]
-        return value
+        command = f"-data-evaluate-expression {self._at(cpu)}{quoted(expression)}"
+        return str(self.execute(command)["value"])
 
     def evaluate_and_cont(self, expression: str) -> str:
         """`evaluate` where it stands, and `cont`, with no pause for the value."""
@@ -368,9 +362,9 @@ class Debugger:
             value = self.evaluate(expression)
             self.cont()
             return value
+        lines = [f"-data-evaluate-expression {quoted(expression)}", "-exec-continue"]
         self._stop = None  # it runs, also if gdb refuses the expression
-        evaluate = Command(f"-data-evaluate-expression {quoted(expression)}")
-        found = self._views.execute_all([evaluate, Command("-exec-continue")], standing=True)
+        found = self._views.execute_all([*map(Command, lines)], standing=True)
         return str(found[0][0].payload["value"])
 
     def value(self, expression: str, cpu: int | None = None) -> int:
@@ -379,10 +373,7 @@ class Debugger:
 
     def text(self, expression: str, cpu: int | None = None) -> str:
         """The characters that a `const char *` points to, at most 200 of them."""
-        found = _TEXT.search(self.evaluate(expression, cpu))
-        if found is None:
-            raise DebuggerError(f"{expression!r} points to no text")
-        return unescape(found[1])
+        return text_in(self.evaluate(expression, cpu))
 
     def symbol(self, name: str) -> int:
         """The address of a function or variable. DebuggerError if there is none."""
@@ -390,8 +381,7 @@ class Debugger:
 
     def line_of(self, address: int) -> str | None:
         """The source line, "file.c:12", or None."""
-        found = _LINE.search(self.command(f"info line *{address:#x}"))
-        return f"{found[2]}:{found[1]}" if found else None
+        return line_in(self.command(f"info line *{address:#x}"))
 
     # For a machine that is put back to a snapshot
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import DebuggerError
+from ..wire.gdbmi import unescape
 
 Execute = Callable[[str], dict[str, Any]]
 """Executes an MI command and gives its result."""
@@ -16,6 +17,8 @@ _CPU = re.compile(r"CPU#(\d+)")
 """How QEMU's stub names a thread; one that does not counts them from 1."""
 
 _INTEGER = re.compile(r"0x[0-9a-f]+")
+_LINE = re.compile(r'Line (\d+) of "(?:.*/)?([^"/]+)"')
+_TEXT = re.compile(r'"(.*)"', re.DOTALL)
 
 
 def find_cpus(execute: Execute) -> dict[int, int]:
@@ -67,3 +70,17 @@ def _readable(execute: Execute, known: Mapping[str, int], at: str) -> dict[str, 
         if not found:
             raise
         return found
+
+
+def line_in(said: str) -> str | None:
+    """The source line, "file.c:12", of what `info line` says; None if there is none."""
+    found = _LINE.search(said)
+    return f"{found[2]}:{found[1]}" if found else None
+
+
+def text_in(value: str) -> str:
+    """The characters of a `const char *` as gdb writes it. DebuggerError if it points to none."""
+    found = _TEXT.search(value)
+    if found is None:
+        raise DebuggerError(f"{value} points to no text")
+    return unescape(found[1])
