@@ -202,8 +202,11 @@ def test_a_guest_cannot_ask_another_vcpu_by_hypercall(bed: Testbed) -> None:
 @pytest.mark.parametrize(("vm", "index"), [(1, 2), (1, -1), (2, 1)])
 def test_a_test_is_told_which_vcpus_a_guest_has(bed: Testbed, vm: int, index: int) -> None:
     guest = bed.guests[vm - 1]
-    with pytest.raises(ValueError, match=f"guest {vm} has no vCPU {index}"):
+    with pytest.raises(
+        ValueError, match=f"guest {vm} has no vCPU {index}: it has {3 - vm}, "
+    ) as it:
         guest.vcpu(index)
+    assert str(it.value).endswith("4 is the number of CPUs; with 4 guest 1 has two, with 5 both")
 
 
 def test_a_page_that_one_vcpu_s_own_tables_map_as_well_is_seen_there(bed: Testbed) -> None:
