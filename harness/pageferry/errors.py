@@ -27,6 +27,7 @@ awaited, what ended it, and the last lines seen. Every error survives pickling
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,14 @@ if TYPE_CHECKING:  # names in annotations only: at run time this module stands a
 
 LAST_LINES = 20
 """How many lines of what was seen a message shows; the attribute keeps them all."""
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """`text` with its control characters, but for tabs, as \\x1b: a terminal obeys none."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _rebuild(kind: type[_Told], message: str, state: dict[str, Any]) -> _Told:
@@ -56,7 +65,7 @@ def _tail(title: str, lines: Sequence[str]) -> str:
     if not lines:
         return f"\n{title}: nothing"
     shown = lines[-LAST_LINES:]
-    return f"\n{title}:" + "".join(f"\n    {line}" for line in shown)
+    return f"\n{title}:" + "".join(f"\n    {printable(line)}" for line in shown)
 
 
 class HarnessError(_Told):
@@ -136,7 +145,7 @@ class FirmwarePanic(HarnessError):
     """The hypervisor panicked; `line` is its own last word, as sent."""
 
     def __init__(self, line: str, awaited: str = "", seen: Sequence[str] = ()) -> None:
-        super().__init__(f"the firmware panicked: {line}", awaited, seen)
+        super().__init__(f"the firmware panicked: {printable(line)}", awaited, seen)
         self.line = line
 
 

@@ -121,8 +121,8 @@ class Guest:
         found = self.vcpus
         if not 0 <= index < len(found):
             raise ValueError(
-                f"guest {self.vm} has no vCPU {index}: they are 0 to {len(found) - 1}, and "
-                f"{self.machine.cpus} is the number of CPUs"
+                f"guest {self.vm} has no vCPU {index}: it has {len(found)}, counted from 0, as "
+                f"{self.machine.cpus} is the number of CPUs; with 4 guest 1 has two, with 5 both"
             )
         return found[index]
 

@@ -13,20 +13,19 @@ keeps its own last entries, so that a noisy one pushes out nothing that the othe
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from .errors import printable
+
 ENTRIES_KEPT = 1000
 """Entries that each wire keeps, the last ones."""
 
 LONGEST_ENTRY = 4096
 """Characters of an entry; of a longer one the beginning is kept."""
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Entry(NamedTuple):
@@ -38,8 +37,7 @@ class Entry(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", self.text)
-        return f"{self.seconds:12.6f} {self.wire:<7} {self.way} {text}"
+        return f"{self.seconds:12.6f} {self.wire:<7} {self.way} {printable(self.text)}"
 
 
 class Journal:

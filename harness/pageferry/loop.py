@@ -15,7 +15,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from selectors import EpollSelector
+from typing import NamedTuple, TypeVar
 
 from .errors import HarnessError, WaitTimeout
 
@@ -74,27 +75,56 @@ def _scale() -> float:
     return scale
 
 
+class _Running(NamedTuple):
+    """A loop, its thread, and what its thread sleeps on: a descriptor, and the file it is of."""
+
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
+    fd: int
+    file: tuple[int, int] | None
+
+    def require_usable(self) -> None:
+        """HarnessError if it would never get to a call."""
+        if not self.thread.is_alive() or self.loop.is_closed():
+            raise HarnessError("the thread of all wires has ended")
+        if _file_of(self.fd) != self.file:
+            raise HarnessError(
+                f"the thread of all wires cannot be woken: somebody closed its descriptor {self.fd}"
+            )
+
+
+def _file_of(fd: int) -> tuple[int, int] | None:
+    """Which file an open descriptor is of."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class _Loop:
     """The loop of this process, started when it is first needed."""
 
     _lock = threading.Lock()
-    _loop: asyncio.AbstractEventLoop | None = None
-    _thread: threading.Thread | None = None
+    _running: _Running | None = None
     _inherited: list[asyncio.AbstractEventLoop] = []  # noqa: RUF012 - of the class on purpose
 
     @classmethod
     def get(cls) -> asyncio.AbstractEventLoop:
         with cls._lock:
-            if cls._loop is None:
+            if cls._running is None:
                 try:
-                    cls._loop, cls._thread = cls._start()
+                    cls._running = cls._start()
                 except (MemoryError, OSError, RuntimeError) as error:
                     raise HarnessError(f"cannot start the thread of all wires: {error}") from error
-            return cls._loop
+            cls._running.require_usable()
+            return cls._running.loop
 
     @staticmethod
-    def _start() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
-        loop = asyncio.new_event_loop()
+    def _start() -> _Running:
+        selector = EpollSelector()
+        fd = selector.fileno()
+        loop = asyncio.SelectorEventLoop(selector)
 
         def run() -> None:
             with closing(loop):
@@ -109,26 +139,27 @@ class _Loop:
         except BaseException:  # Ctrl-C: it may have begun
             loop.call_soon_threadsafe(loop.stop)
             raise
-        return loop, thread
+        return _Running(loop, thread, fd, _file_of(fd))
 
     @classmethod
     def runs_here(cls) -> bool:
         """Whether this is the loop's thread."""
-        return cls._thread is threading.current_thread()
+        return cls._running is not None and cls._running.thread is threading.current_thread()
 
     @classmethod
     def after_fork(cls) -> None:
         """In the child there is no thread for it. It is kept: it shares what it polls."""
-        if cls._loop is not None:
-            cls._inherited.append(cls._loop)
-        cls._lock, cls._loop, cls._thread = threading.Lock(), None, None
+        if cls._running is not None:
+            cls._inherited.append(cls._running.loop)
+        cls._lock, cls._running = threading.Lock(), None
 
 
 os.register_at_fork(after_in_child=_Loop.after_fork)
 
 
 def the_loop() -> asyncio.AbstractEventLoop:
-    """The loop. HarnessError if its thread cannot be started; the next call tries again."""
+    """The loop. HarnessError if its thread cannot be started, and the next call tries again;
+    or if it has ended, or somebody closed what wakes it."""
     return _Loop.get()
 
 
@@ -137,7 +168,7 @@ def on_loop(call: Callable[[], T]) -> T:
 
     A Ctrl-C meanwhile is raised when the call has ended, or cannot begin any more: what it
     makes must have its owner from within the call, as nobody may get to see the result.
-    Raises WaitTimeout when the loop does not get to it.
+    Raises WaitTimeout when the loop does not get to it, and what `the_loop` does.
     """
     if _Loop.runs_here():
         return call()

@@ -111,8 +111,8 @@ class Machine(Waiting):
     def __enter__(self) -> Self:
         self.image = Image.load(self.kernel)
         self._kernel_file = self.kernel.absolute()  # whoever changes the directory later
-        if self.image.machine != self.arch.name:
-            raise ImageError(f"{self.kernel} is for {self.image.machine}, not {self.arch.name}")
+        if self.image.kind != (right := f"ELF64 for {self.arch.name}"):
+            raise ImageError(f"{self.kernel} is {self.image.kind}, not {right}")
         program = find_program(self.arch, self._qemu)
         try:
             on_loop(partial(self._start, program))  # where no Ctrl-C comes half-way

@@ -95,7 +95,8 @@ class Translation:
         return next((s.level for s in self.steps if access not in s.rights), None)
 
 
-def _check_root(fmt: TableFormat, root: int) -> None:
+def require_root(fmt: TableFormat, root: int) -> None:
+    """ValueError for an address that is not aligned as a root table is."""
     size = fmt.table_size(fmt.levels - 1)
     if root % size:
         raise ValueError(f"{root:#x} is no table of {fmt.name}: it is not aligned to {size:#x}")
@@ -145,7 +146,7 @@ def walk(memory: PhysicalMemory, fmt: TableFormat, root: HPA, address: int) -> T
     Raises MemoryUnreadable if a table is not in `memory`, ValueError if `root` is
     not aligned as a root is (take a register's flags away with `Arch.root_of` first).
     """
-    _check_root(fmt, root)
+    require_root(fmt, root)
     way = list(_descend(lambda at: read_u64(memory, HPA(at)), fmt, root, address))
     return _conclude(fmt, address, way)
 
@@ -158,7 +159,7 @@ class _Tables:
     """
 
     def __init__(self, memory: PhysicalMemory, fmt: TableFormat, root: HPA) -> None:
-        _check_root(fmt, root)
+        require_root(fmt, root)
         self.fmt = fmt
         self._memory = memory
         self._found: dict[tuple[int, int], Table] = {}
@@ -365,7 +366,7 @@ def walk_guest(
     Raises MemoryUnreadable if a frame that stage 2 leads to is not in `memory`,
     ValueError if a root is not aligned as roots are.
     """
-    _check_root(stage1_fmt, stage1_root)
+    require_root(stage1_fmt, stage1_root)
     nested: list[Translation] = []
 
     def read(at: int) -> int | None:

@@ -293,23 +293,24 @@ def firmware_folder(settings: Settings, arch: str, root: Path) -> Path:
 
 
 def stale_firmware(settings: Settings, root: Path) -> list[str]:
-    """A line for each of our firmwares, built below `root`, that has a newer source.
+    """A line for each of our firmwares, built below `root`, that has a newer source or lost one.
 
     Of one that is somewhere else, or not built, nothing is said.
     """
     told = []
     for arch in () if settings.firmware else settings.arch:
         product = firmware_folder(settings, arch, root) / "hypervisor.elf"
-        if product.is_file() and (newer := _newer_source(product, arch, root)):
-            told.append(
-                f"{newer.relative_to(root)} is newer than {product.relative_to(root)}: "
-                f"make firmware ARCH={arch}"
+        if product.is_file() and (source := _changed_source(product, arch, root)):
+            made = product.relative_to(root)
+            how = (
+                f"is newer than {made}" if source.exists() else f"is gone, of which {made} was made"
             )
+            told.append(f"{source.relative_to(root)} {how}: make firmware ARCH={arch}")
     return told
 
 
-def _newer_source(product: Path, arch: str, root: Path) -> Path | None:
-    """A source that changed, or went, after `product` was made of it.
+def _changed_source(product: Path, arch: str, root: Path) -> Path | None:
+    """A source, or a part that was built first, that changed or went after `product` was made.
 
     The compiler wrote down beside it which there are (`-MMD`), but for the linker's scripts.
     """

@@ -120,8 +120,8 @@ class Remote(Waiting):
 
     def __enter__(self) -> Self:
         self.image = Image.load(self.kernel)
-        if self.image.machine != self.arch.name:
-            raise ImageError(f"{self.kernel} is for {self.image.machine}, not {self.arch.name}")
+        if self.image.kind != (right := f"ELF64 for {self.arch.name}"):
+            raise ImageError(f"{self.kernel} is {self.image.kind}, not {right}")
         try:
             on_loop(self._open)  # where no Ctrl-C comes half-way
             self._owned.callback(self._leave)

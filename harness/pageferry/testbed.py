@@ -78,7 +78,9 @@ def require_firmware(directory: Path, arch: str) -> Path:
         if not (directory / name).is_file():
             raise ImageError(
                 f"there is no {name} in {directory.absolute()}: run `make firmware ARCH={arch}` in "
-                "the checkout and start there (pytest takes --pageferry-firmware=FOLDER, too)"
+                "the checkout and start there; pytest, wherever it is started, looks below its "
+                "root, or where --pageferry-firmware=FOLDER or pageferry_firmware in its ini file "
+                "says"
             )
     return directory
 

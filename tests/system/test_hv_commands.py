@@ -194,6 +194,22 @@ def test_a_dump_of_the_ram_answers_as_the_machine(
         assert f"as the RAM of {other} would: say what it is of by --arch" in refused.output
 
 
+@pytest.mark.parametrize("question", ["guests", "walk g1 0", "owner 0", "map g1"])
+def test_a_dump_that_was_overwritten_is_bad_input(
+    found: Testbed, inspected: Any, arch: str, question: str, tmp_path: Path
+) -> None:
+    machine, firmware = found.machine, found.firmware
+    ram = bytearray(machine.memory.read(machine.arch.ram_base, machine.ram))
+    start = firmware.address("vms") - machine.arch.ram_base
+    ram[start : start + firmware.size("vms")] = b"\xff" * firmware.size("vms")
+    dump = tmp_path / "ram.bin"
+    dump.write_bytes(ram)
+    options = ["--arch", arch, "--ram", str(dump), "--kernel", str(ROOT / machine.kernel)]
+    refused = inspected(*options, *question.split())
+    assert refused.exit_code == FAILED
+    assert refused.output.startswith("pageferry inspect: ")
+
+
 def test_a_machine_of_another_architecture_is_not_taken(
     found: Testbed, inspected: Any, arch: str, home: Path
 ) -> None:

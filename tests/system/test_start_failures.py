@@ -12,6 +12,9 @@ from pageferry import arch as architectures
 from pageferry.channel import SCALE_VARIABLE
 from pageferry.errors import ImageError, NotReady, QemuDied, QemuMissing
 
+EM_386, EM_S390 = 3, 22
+"""What an ELF file can be for (ELF-64 object file format, e_machine)."""
+
 
 def test_an_emulator_that_was_named_and_is_not_there_is_told_as_it_was_named(
     arch: str, parrot: Path, tmp_path: Path
@@ -46,21 +49,25 @@ def test_a_missing_firmware_of_qemu_s_is_named_with_the_package_that_has_it(
     [
         pytest.param(None, "cannot read the image .*: No such file", id="missing"),
         pytest.param(b"#!/bin/sh\n", "kernel is not an ELF file", id="not ELF"),
-        pytest.param("of another machine", "kernel is for s390, not", id="of another machine"),
+        pytest.param(
+            EM_S390, "kernel is ELF64 for s390, not ELF64 for {arch}", id="of another machine"
+        ),
+        pytest.param(EM_386, "kernel is ELF32 for 386, not ELF64 for {arch}", id="of 32 bits"),
     ],
 )
 def test_a_wrong_kernel_is_refused_before_qemu_is_looked_for(
-    arch: str, parrot: Path, tmp_path: Path, content: bytes | str | None, message: str
+    arch: str, parrot: Path, tmp_path: Path, content: bytes | int | None, message: str
 ) -> None:
     kernel = tmp_path / "kernel"
-    if isinstance(content, str):
+    if isinstance(content, int):
         elf = bytearray(parrot.read_bytes())
-        elf[18:20] = (22).to_bytes(2, "little")  # e_machine: EM_S390
+        elf[4] = 1 if content == EM_386 else 2  # EI_CLASS: 32 or 64 bits
+        elf[18:20] = content.to_bytes(2, "little")  # e_machine
         kernel.write_bytes(elf)
     elif content is not None:
         kernel.write_bytes(content)
     with (
-        pytest.raises(ImageError, match=message),
+        pytest.raises(ImageError, match=message.format(arch=arch)),
         Machine(architectures.get(arch), kernel, qemu="no such program"),
     ):
         pass

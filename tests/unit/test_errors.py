@@ -31,6 +31,8 @@ EXAMPLES: list[Exception] = [
     errors.GuestStopped(vm=2, reason="triple fault"),
 ]
 
+GARBAGE = "a\x1b]0;b\x07\x9b2J\tc"
+
 
 def classes() -> set[type]:
     return {
@@ -86,6 +88,19 @@ def test_a_timeout_that_saw_nothing_says_so() -> None:
 def test_a_message_shows_only_the_last_lines() -> None:
     error = errors.WaitTimeout("a line", 1, [f"line {number}." for number in range(100)])
     assert [f"line {n}." in str(error) for n in (79, 80, 99)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.WaitTimeout("a line", 1, [GARBAGE]),
+        errors.QemuDied(1, GARBAGE),
+        errors.FirmwarePanic(GARBAGE),
+    ],
+    ids=named,
+)
+def test_what_came_from_the_machine_is_shown_without_control_characters(error: Exception) -> None:
+    assert r"a\x1b]0;b\x07\x9b2J" + "\tc" in str(error)
 
 
 def test_an_error_keeps_every_line_it_was_given() -> None:

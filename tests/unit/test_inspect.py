@@ -1,5 +1,6 @@
 """Questions about a system whose tables were written by hand and whose hypervisor is foreign."""
 
+import random
 from types import MappingProxyType
 
 import pytest
@@ -10,6 +11,7 @@ from pageferry import arch, inspect
 from pageferry.address import GPA, GVA, HPA
 from pageferry.errors import HarnessError, MemoryUnreadable
 from pageferry.inspect import render
+from pageferry.memory import FakeMemory
 from pageferry.paging import Rights
 
 
@@ -176,6 +178,44 @@ class Variables:
 
     def enum(self, name: str) -> dict[str, int]:
         return {"OF_NOBODY": 0}
+
+
+class Anything(Variables):
+    """Of a hypervisor whose memory anything may be in."""
+
+    def __init__(self, pick: random.Random) -> None:
+        self._pick = pick
+
+    def read_int(self, expression: str) -> int:
+        word = self._pick.getrandbits(64)
+        return self._pick.choice([0, 1, word & 0xF000, word])
+
+    def size(self, expression: str) -> int:
+        return self.SIZES.get(expression, 8)
+
+
+@pytest.mark.parametrize("name", arch.names())
+def test_what_random_bytes_are_is_answered_or_an_error_of_the_bench(name: str) -> None:
+    refused = 0
+    for seed in range(70):
+        pick = random.Random(seed)
+        memory = FakeMemory()
+        memory.write(HPA(0), pick.randbytes(1 << 12) + bytes(0xF000))
+        system = inspect.System(arch.get(name), memory, Anything(pick))
+        for question in ("guests", "walk g1 0", "owner 0x5000", "map g1", "map g2 --stage 1"):
+            try:
+                inspect.run(system, question.split())
+            except HarnessError:
+                refused += 1
+    assert refused
+
+
+def test_a_root_that_is_not_aligned_is_an_error_of_the_bench(made: System) -> None:
+    system = inspect.System(
+        arch.get("riscv64"), made.memory, roots={1: inspect.Roots(None, HPA(0x1000))}
+    )
+    with pytest.raises(HarnessError, match=r"has no tables of g1: 0x1000 is .* not aligned to 0x4"):
+        inspect.run(system, ["map", "g1"])
 
 
 @pytest.fixture

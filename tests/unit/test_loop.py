@@ -5,6 +5,7 @@ import re
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 from pageferry import loop
 from pageferry.channel import Channel
 from pageferry.errors import ChannelClosed, HarnessError, WaitTimeout
-from pageferry.loop import DEFAULT_TIMEOUT, SCALE_VARIABLE, Deadline, on_loop
+from pageferry.loop import DEFAULT_TIMEOUT, SCALE_VARIABLE, Deadline, on_loop, the_loop
 
 SOON = 0.05
 LONG = 30.0
@@ -246,3 +247,45 @@ def test_a_thread_that_cannot_be_started_is_told_and_tried_again() -> None:
         return on_loop(thread_name)
 
     assert in_fork(work) == "pageferry wires"
+
+
+# A thread that is lost
+
+
+def say_hello_twice(lose_it: Callable[[], None]) -> str:
+    """Over the thread, which is lost in between; what came of the second time, and how fast."""
+    on_loop(thread_name)
+    lose_it()
+    begin = time.monotonic()
+    with pytest.raises(HarnessError) as failed:
+        on_loop(thread_name)
+    return f"{failed.value.ended}, {'late' if time.monotonic() - begin > LONG / 2 else 'at once'}"
+
+
+def end_the_thread() -> None:
+    the_loop().call_soon_threadsafe(the_loop().stop)
+    for thread in threading.enumerate():
+        if thread.name == "pageferry wires":
+            thread.join(LONG)
+
+
+def test_a_thread_that_has_ended_is_told_at_once() -> None:
+    said = in_fork(lambda: say_hello_twice(end_the_thread))
+    assert said == "the thread of all wires has ended, at once"
+
+
+def close_what_wakes_it() -> None:
+    assert loop._Loop._running is not None
+    os.close(loop._Loop._running.fd)
+
+
+def put_a_file_in_its_place() -> None:
+    assert loop._Loop._running is not None
+    with open(os.devnull) as file:
+        os.dup2(file.fileno(), loop._Loop._running.fd)
+
+
+@pytest.mark.parametrize("lose_it", [close_what_wakes_it, put_a_file_in_its_place])
+def test_a_thread_that_cannot_be_woken_is_told_at_once(lose_it: Callable[[], None]) -> None:
+    said = in_fork(lambda: say_hello_twice(lose_it))
+    assert re.fullmatch(r".* cannot be woken: somebody closed its descriptor \d+, at once", said)

@@ -253,6 +253,18 @@ def test_a_source_that_is_newer_than_its_firmware_is_named(checkout: Path, name:
     assert of_vax(checkout) == [f"firmware/{name} is newer than {product}: make firmware ARCH=vax"]
 
 
+@pytest.mark.parametrize("name", ["firmware/include/abi.h", "build/firmware/vax/agent.bin"])
+def test_what_a_firmware_was_made_of_and_is_gone_is_not_called_newer(
+    checkout: Path, name: str
+) -> None:
+    product = "build/firmware/vax/hypervisor.elf"
+    (checkout / "build/firmware/vax/core/image.S.d").write_text(f"image.S.o: {name}\n")
+    (checkout / name).unlink(missing_ok=True)
+    assert of_vax(checkout) == [
+        f"{name} is gone, of which {product} was made: make firmware ARCH=vax"
+    ]
+
+
 def test_of_a_firmware_that_is_not_built_or_somewhere_else_nothing_is_said(checkout: Path) -> None:
     make_newer(checkout / "firmware/core/main.c")
     assert of_vax(checkout, firmware=checkout) == []

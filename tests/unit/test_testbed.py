@@ -34,9 +34,16 @@ def test_a_command_says_how_the_firmware_is_made(
     assert MISSING.format(tmp_path / "build/firmware/x86_64") in ran.output
 
 
-def test_pytest_says_how_the_firmware_is_made(pytester: pytest.Pytester) -> None:
+def test_pytest_says_where_below_its_root_it_looked_and_how_to_say_otherwise(
+    pytester: pytest.Pytester,
+) -> None:
     pytester.makepyfile("def test_it(testbed): pass")
-    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest")
+    elsewhere = pytester.mkdir("elsewhere")
+    root = f"--rootdir={pytester.path}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(elsewhere)
+        result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", root, "..")
     result.assert_outcomes(errors=1)
     folder = pytester.path / "build/firmware/x86_64"
-    result.stdout.fnmatch_lines([f"E *ImageError: {MISSING.format(folder)}*"])
+    ways = "--pageferry-firmware=FOLDER or pageferry_firmware in its ini file"
+    result.stdout.fnmatch_lines([f"E *ImageError: {MISSING.format(folder)}*below its root*{ways}*"])

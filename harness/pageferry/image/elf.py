@@ -60,6 +60,11 @@ class Image:
         name = str(self._elf["e_machine"]).removeprefix("EM_").lower()
         return f"riscv{self._elf.elfclass}" if name == "riscv" else name
 
+    @property
+    def kind(self) -> str:
+        """Its class, and what it is for: "ELF64 for x86_64"."""
+        return f"ELF{self._elf.elfclass} for {self.machine}"
+
     def is_loaded(self, memory: PhysicalMemory) -> bool:
         """Whether its first instructions are in `memory`, where a boot loader puts them."""
         with parsing(self.name):

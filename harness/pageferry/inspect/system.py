@@ -15,6 +15,7 @@ from ..address import GPA, GVA, HPA, PAGE_SIZE, in_hex
 from ..arch import Arch
 from ..errors import HarnessError
 from ..memory import PhysicalMemory
+from ..paging import require_root
 
 
 class Variables(Protocol):
@@ -83,7 +84,14 @@ class System:
         """The indices of the VM's vCPUs; none of a hypervisor that is not ours."""
         if self.variables is None:
             return []
-        return list(range(self.variables.read_int(f"vms[{vm}].vcpu_count")))
+        all_ = f"vms[{vm}].vcpus"
+        count = self.variables.read_int(f"vms[{vm}].vcpu_count")
+        room = self.variables.size(all_) // self.variables.size(f"{all_}[0]")
+        if count > room:
+            raise HarnessError(
+                f"g{vm} is said to have {count} vCPUs, more than the possible {room}"
+            )
+        return list(range(count))
 
     @property
     def ram(self) -> range | None:
@@ -94,10 +102,18 @@ class System:
         return range(self.arch.ram_base, self.arch.ram_base + count * PAGE_SIZE)
 
     def roots(self, vm: int) -> Roots:
-        """What the first vCPU of the VM is told. HarnessError if there is no such VM yet."""
+        """What the first vCPU of the VM is told.
+
+        HarnessError if there is no such VM yet, or what is there cannot be a root.
+        """
         self.require(vm)
         if (found := self._roots_of(vm)) is None:
             raise HarnessError(f"the hypervisor has not made g{vm} yet")
+        try:
+            require_root(self.arch.stage1, found.stage1 or 0)
+            require_root(self.arch.stage2, found.stage2)
+        except ValueError as error:
+            raise HarnessError(f"the memory has no tables of g{vm}: {error}") from None
         return found
 
     def _roots_of(self, vm: int) -> Roots | None:
