@@ -44,6 +44,9 @@ EXPLANATION = 2.0
 PIPE_READ = 1 << 16
 """Bytes read at once: what a Linux pipe holds (pipe(7))."""
 
+REST = 0.001
+"""Seconds a wire is left alone after a read when nobody is in a hurry for what it says."""
+
 DRAINED = 1 << 20
 """Bytes after which a drain has what was there: more than any wire holds."""
 
@@ -237,31 +240,56 @@ class Intake:
 
     take    gets the bytes
     closed  is called once, when the other end has hung up
+    calm    whether it may rest after a read: otherwise a port that is written to character
+            by character wakes the loop for each, and the writer pays for that
 
     All of it belongs to the loop thread.
     """
 
-    def __init__(self, fd: int, take: Callable[[bytes], None], closed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        fd: int,
+        take: Callable[[bytes], None],
+        closed: Callable[[], None],
+        calm: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._fd = fd
         self._take = take
         self._closed = closed
+        self._calm = calm
         self._open = True
         os.set_blocking(fd, False)
-        # As long as there is more: a writer of small pieces would cost a turn of the loop each.
-        asyncio.get_running_loop().add_reader(fd, self._take_until, PIPE_READ)
+        self._listen()
 
     @classmethod
     def owned(
-        cls, owner: ExitStack, fd: int, take: Callable[[bytes], None], closed: Callable[[], None]
+        cls,
+        owner: ExitStack,
+        fd: int,
+        take: Callable[[bytes], None],
+        closed: Callable[[], None],
+        calm: Callable[[], bool] = lambda: False,
     ) -> Intake:
         """One that `owner` closes. From any thread, whatever Ctrl-C interrupts."""
 
         def begin() -> Intake:
-            intake = cls(fd, take, closed)
+            intake = cls(fd, take, closed, calm)
             owner.callback(on_loop, intake.close)
             return intake
 
         return on_loop(begin)
+
+    def _listen(self) -> None:
+        if self._open:
+            asyncio.get_running_loop().add_reader(self._fd, self._take_what_came)
+
+    def _take_what_came(self) -> None:
+        calm = self._calm()
+        self._take_until(PIPE_READ)  # there may be more: each turn of the loop has its price
+        if calm and self._open:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._fd)
+            loop.call_later(REST, self._listen)
 
     def _read(self) -> int:
         """Read once; how many bytes there were."""

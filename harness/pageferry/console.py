@@ -210,7 +210,9 @@ class Console:
             os.set_blocking(self.source.fileno(), False)
             os.set_blocking(self._feed.fileno(), False)
             hung_up = partial(channel.hung_up, "console")
-            self._intake = Intake.owned(opening, output.fileno(), self._hear, hung_up)
+            self._intake = Intake.owned(
+                opening, output.fileno(), self._hear, hung_up, lambda: not self._pending
+            )
             self._descriptors = opening.pop_all()
         channel.seen = lambda: self.lines
 

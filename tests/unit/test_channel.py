@@ -224,7 +224,9 @@ class Reader:
         self.channel = channel
         self.taken = bytearray()
         self.closed = 0
-        self.intake = on_loop(lambda: Intake(pipe.fileno(), self._take, self._close))
+        self.calm = False
+        intake = partial(Intake, pipe.fileno(), self._take, self._close, lambda: self.calm)
+        self.intake = on_loop(intake)
 
     def _take(self, data: bytes) -> None:
         with self.channel.changing():
@@ -300,3 +302,37 @@ def test_a_closed_intake_reads_no_more(reader: Reader, pipe: tuple[FileIO, FileI
     pipe[1].write(b"too late")
     on_loop(reader.intake.drain)
     assert reader.taken == b""
+
+
+def write_in_two_pieces(reader: Reader, pipe: FileIO) -> None:
+    """The second when the first was read and the loop had the time to read this one too."""
+    pipe.write(b"one, ")
+    reader.channel.await_fact(lambda: reader.taken or None, "the first piece", LONG)
+    on_loop(lambda: pipe.write(b"two"))
+    for _ in range(3):
+        on_loop(lambda: None)
+
+
+def test_an_intake_rests_after_a_read_when_nobody_is_in_a_hurry(
+    reader: Reader, pipe: tuple[FileIO, FileIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pageferry.channel.REST", LONG)
+    reader.calm = True
+    write_in_two_pieces(reader, pipe[1])
+    assert reader.taken == b"one, "
+    on_loop(reader.intake.drain)
+    assert reader.taken == b"one, two"
+
+
+def test_it_goes_on_reading_after_the_rest(reader: Reader, pipe: tuple[FileIO, FileIO]) -> None:
+    reader.calm = True
+    write_in_two_pieces(reader, pipe[1])
+    reader.channel.await_fact(lambda: reader.taken == b"one, two" or None, "the rest", LONG)
+
+
+def test_an_intake_does_not_rest_while_somebody_is_in_a_hurry(
+    reader: Reader, pipe: tuple[FileIO, FileIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pageferry.channel.REST", LONG)
+    write_in_two_pieces(reader, pipe[1])
+    assert reader.taken == b"one, two"
