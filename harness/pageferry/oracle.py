@@ -13,8 +13,9 @@ that it was entered with, or by the frame that its code lies in.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from . import protocol
 from .abi import GuestMap
@@ -175,7 +176,8 @@ class Oracle:
         machine.cont()
         self.records = records
         self.events = list(self._events(records))
-        found = [self._locate(it) for it in protocol.check(self._start, self.events)]
+        where = cache(self._where)  # hundreds of violations may be of a few instructions
+        found = [_locate(it, where) for it in protocol.check(self._start, self.events)]
         for line in "\n".join(map(str, found)).splitlines():
             machine.channel.journal.note("oracle", "#", line)
         return found
@@ -276,14 +278,6 @@ class Oracle:
 
     # Findings
 
-    def _locate(self, violation: Violation) -> Finding:
-        broken = violation.broken
-        return Finding(
-            violation,
-            self._where(violation.event.code),
-            self._where(broken.code) if broken else None,
-        )
-
     def _where(self, code: int) -> str:
         vm = self._vm_of(code)
         if vm == 0:
@@ -293,3 +287,12 @@ class Oracle:
         pages = (gpa for gpa, (found, _) in guest.pages().items() if found == frame)
         address = next(pages, GPA(0)) + code % PAGE_SIZE
         return f"VM {vm}: {guest.agent_image.describe(address)}"
+
+
+def _locate(violation: Violation, where: Callable[[int], str]) -> Finding:
+    broken = violation.broken
+    return Finding(
+        violation,
+        where(violation.event.code),
+        where(broken.code) if broken else None,
+    )

@@ -112,8 +112,33 @@ def once(pytester: pytest.Pytester, arch: str, tmp_path_factory: pytest.TempPath
 @pytest.fixture
 def failed(pytester: pytest.Pytester, arch: str, once: Once) -> Run:
     """A run of tests that have failed, whose evidence is to be looked at."""
-    files = [f"{name}.py" for name in failing.TESTS]
     bench = failing.bench(pytester, arch)
-    run = once.run("failing", lambda: bench.makepyfile(**failing.TESTS), *files)
+
+    def write() -> None:
+        bench.makepyfile(**failing.TESTS)
+        failing.folder_of_another_run(bench)
+
+    run = once.run("failing", write, *(f"{name}.py" for name in failing.TESTS))
+    assert run.status == pytest.ExitCode.TESTS_FAILED, run.said
+    return run
+
+
+@pytest.fixture
+def looked(pytester: pytest.Pytester, arch: str, once: Once) -> Run:
+    """A run in which no test fails but as expected, and tools look for its machines."""
+    bench = failing.bench(pytester, arch)
+    tests = {"test_look": failing.LOOK, "test_expected": failing.EXPECTED}
+    run = once.run("looking", lambda: bench.makepyfile(**tests), "-W", "error")
+    assert run.status == pytest.ExitCode.OK, run.said
+    return run
+
+
+@pytest.fixture
+def divided(pytester: pytest.Pytester, arch: str, once: Once) -> Run:
+    """A run by two workers: tools look for its machines, and other tests fail."""
+    bench = failing.bench(pytester, arch)
+    tests = {"test_look": failing.LOOK, "test_alike": failing.ALIKE}
+    words = ["-W", "error", "-n2", "--pageferry-evidence=ev"]
+    run = once.run("divided", lambda: bench.makepyfile(**tests), *words)
     assert run.status == pytest.ExitCode.TESTS_FAILED, run.said
     return run

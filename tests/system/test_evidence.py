@@ -1,20 +1,18 @@
 """What a failed test leaves: one folder, from which the reason can be found."""
 
 import json
-import os
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
 from tests.system import failing, tiny
-from tests.system.failing import FIVE_LINES, only_folder
-from tests.system.once import Run
+from tests.system.failing import FIVE_LINES
+from tests.system.once import Once, Run
 
 from pageferry import arch as architectures
 from pageferry.abi import GuestMap
 from pageferry.address import PAGE_SIZE
-from pageferry.manifest import start_time
+from pageferry.machine import RAM
 from pageferry.report.claims import MARK
 
 ALWAYS = {
@@ -32,13 +30,49 @@ def bench(pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
     return failing.bench(pytester, arch)
 
 
+OWN = """
+    def test_own(machine):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+        assert machine.console.request("hello").fields == {"count": "z"}
+"""
+
+DIES = """
+    import os
+    import signal
+
+    def test_dies(machine):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+        os.kill(machine.pid, signal.SIGKILL)
+        machine.console.request("hello")
+"""
+
+HANGS = """
+    import os
+    import signal
+
+    def test_hangs(machine, monkeypatch):
+        monkeypatch.setenv("PAGEFERRY_TIMEOUT_SCALE", "0.2")
+        os.kill(machine.pid, signal.SIGSTOP)
+        assert False, "its own failure"
+
+    def test_goes_on(machine):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+"""
+
+
 @pytest.fixture
-def second(bench: pytest.Pytester, arch: str, tmp_path: Path) -> pytest.Pytester:
-    """A folder of tests that use a kernel of their own."""
-    kernel = tiny.build(arch, "parrot", tmp_path)
-    ini = bench.path / "tox.ini"
-    ini.write_text(f"{ini.read_text()}\npageferry_kernel = {kernel}\n")
-    return bench
+def second(pytester: pytest.Pytester, arch: str, once: Once, parrot: Path) -> Run:
+    """A run of tests that use a kernel of their own."""
+    tests = {"test_own": OWN, "test_dies": DIES, "test_hangs": HANGS}
+
+    def write() -> None:
+        ini = failing.bench(pytester, arch).path / "tox.ini"
+        ini.write_text(f"{ini.read_text()}\npageferry_kernel = {parrot}\n")
+        pytester.makepyfile(**tests)
+
+    run = once.run("second_kernel", write, *(f"{name}.py" for name in tests))
+    assert run.status == pytest.ExitCode.TESTS_FAILED, run.said
+    return run
 
 
 def names(folder: Path) -> set[str]:
@@ -126,16 +160,9 @@ def test_the_machine_goes_on_after_its_evidence_was_taken(failed: Run) -> None:
     assert failed.outcomes("test_same_process") == ["failure", "failure", "passed"]
 
 
-def test_a_kernel_that_is_not_ours_has_evidence_too(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        def test_fails(machine):
-            machine.console.await_log(f"pageferry {machine.arch.name} ready")
-            assert machine.console.request("hello").fields == {"count": "z"}
-        """
-    )
-    second.runpytest_subprocess().assert_outcomes(failed=1)
-    folder = only_folder(second)
+def test_a_kernel_that_is_not_ours_has_evidence_too(second: Run) -> None:
+    assert second.outcomes("test_own") == ["failure"]
+    folder = second.evidence("test_own")
     assert names(folder) == ALWAYS | {"parrot.elf"}
     assert "ok count=a" in (folder / "requests.txt").read_text()
     assert "hv guests" not in (folder / "reproduce.sh").read_text()
@@ -156,118 +183,59 @@ def test_a_machine_that_failed_to_boot_has_evidence(bench: pytest.Pytester, arch
     assert "halt" in (folder / "registers.txt").read_text().splitlines()[0]
 
 
-def test_a_machine_that_died_has_what_it_left(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        import os
-        import signal
-
-        def test_kills(machine):
-            machine.console.await_log(f"pageferry {machine.arch.name} ready")
-            os.kill(machine.pid, signal.SIGKILL)
-            machine.console.request("hello")
-        """
-    )
-    result = second.runpytest_subprocess("-W", "default")
-    result.assert_outcomes(failed=1, warnings=1)
-    result.stdout.fnmatch_lines(
-        ["E *QemuDied: *killed by signal 9*", "*evidence in * is not complete*"]
-    )
-    folder = only_folder(second)
+def test_a_machine_that_died_has_what_it_left(second: Run) -> None:
+    assert re.match(r".*\bQemuDied: .*killed by signal 9", failure(second, "test_dies"))
+    folder = second.evidence("test_dies")
+    assert second.said.count(f"the evidence in {folder} is not complete") == 1
     assert "ready" in (folder / "console.log").read_text()
     assert "QemuDied" in (folder / "registers.txt").read_text()
-    assert (folder / "ram.bin").stat().st_size == 32 << 20
+    assert (folder / "ram.bin").stat().st_size == RAM
     assert not (folder / "snapshot.qcow2").exists()
 
 
-def test_a_machine_that_hangs_holds_nobody_up(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        import os
-        import signal
-
-        def test_freezes(machine):
-            os.kill(machine.pid, signal.SIGSTOP)
-            assert False, "its own failure"
-
-        def test_goes_on(machine):
-            machine.console.await_log(f"pageferry {machine.arch.name} ready")
-        """
-    )
-    result = second.runpytest_subprocess("--pageferry-timeout-scale=0.2", timeout=60)
-    result.assert_outcomes(failed=1, passed=1, warnings=1)
-    result.stdout.fnmatch_lines(["E *its own failure"])
-    assert (only_folder(second) / "ram.bin").exists()
+def test_a_machine_that_hangs_holds_nobody_up(second: Run) -> None:
+    assert second.outcomes("test_hangs") == ["failure", "passed"]
+    assert "its own failure" in failure(second, "test_hangs")
+    folder = second.evidence("test_hangs")
+    assert second.said.count(f"the evidence in {folder} is not complete") == 1
+    assert (folder / "ram.bin").exists()
+    assert re.search(r"\b3 failed, 1 passed, 2 warnings in ", second.said)
 
 
-LIMITED = """
-    import resource
-
-    import pytest
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(item, call):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-"""
+def failure(run: Run, file: str) -> str:
+    """What the first test of the file is said to have failed by."""
+    told = [it for case in run.reports(file) for it in case.iter("failure")]
+    return told[0].get("message", "")
 
 
-def test_a_full_disk_is_a_warning_that_names_the_folder(bench: pytest.Pytester) -> None:
-    bench.makeconftest(LIMITED)
-    bench.makepyfile(FIVE_LINES)
-    result = bench.runpytest_subprocess()
-    result.assert_outcomes(failed=1, warnings=1)
-    folder = only_folder(bench)
-    result.stdout.fnmatch_lines(
-        ["E *GuestFault*", f"*PytestWarning: the evidence in {folder} is not complete: *ram.bin: *"]
-    )
+def test_a_full_disk_is_a_warning_that_names_the_folder(failed: Run) -> None:
+    assert "GuestFault" in failure(failed, "test_full_disk")
+    folder = failed.evidence("test_full_disk")
+    where = re.escape(f"PytestWarning: the evidence in {folder} is not complete: ")
+    assert len(re.findall(rf"{where}.*ram\.bin: ", failed.said)) == 1
     assert "ram.bin: OSError" in (folder / "failure.txt").read_text()
     assert not (folder / "ram.bin").exists()
     assert not (folder / "ram.bin.part").exists()
     assert (folder / "guest1.txt").stat().st_size > 0
 
 
-def test_a_text_that_has_no_room_is_not_there_and_is_told(bench: pytest.Pytester) -> None:
-    too_long = "from pageferry.report import reproduce\n"
-    too_long += "reproduce.script = lambda *_, **__: 'x' * 200_000\n"
-    bench.makeconftest(too_long + textwrap.dedent(LIMITED))
-    bench.makepyfile(FIVE_LINES)
-    result = bench.runpytest_subprocess()
-    result.stdout.fnmatch_lines(["E *GuestFault*", "*not taken: reproduce.sh: OSError: *"])
-    folder = only_folder(bench)
+def test_a_text_that_has_no_room_is_not_there_and_is_told(failed: Run) -> None:
+    assert "\nnot taken: reproduce.sh: OSError: " in failed.said
+    folder = failed.evidence("test_full_disk")
     assert "reproduce.sh: OSError" in (folder / "failure.txt").read_text()
     assert [path.name for path in folder.iterdir() if path.name.startswith("reproduce")] == []
 
 
-def test_a_run_beside_another_has_evidence_of_its_own(bench: pytest.Pytester) -> None:
-    test = Path(bench.makepyfile(FIVE_LINES))
-    wanted = bench.path / "build/evidence" / f"{test.name}.test_five_lines"
-    wanted.mkdir(parents=True)
-    (wanted / MARK).write_text(f"{os.getpid()} {start_time(os.getpid())}")  # who waits for it here
-    bench.runpytest_subprocess().stdout.fnmatch_lines([f"{wanted}-2"])
+def test_a_run_beside_another_has_evidence_of_its_own(failed: Run) -> None:
+    wanted = failed.evidence("test_beside")
+    assert f"\n{wanted}-2\n" in failed.said
     assert names(wanted) == {MARK}
     assert names(wanted.with_name(f"{wanted.name}-2")) == ALWAYS | OURS
 
 
-def test_what_the_oracles_found_is_told_where_the_failure_does_not(bench: pytest.Pytester) -> None:
-    bench.makepyfile(
-        """
-        from pageferry import Observers, Operation, Request, Verdict, apply, judge
-
-        def test_it(testbed):
-            a, b = testbed.guests
-            model = testbed.model()
-            observers = Observers(testbed, a, a.page(0), b, b.window(0))
-            for page in range(20):
-                testbed.share(a, a.page(page), b, b.window(page))
-                asked = Request(Operation.REMAP, a.vm, a.page(page), b.vm, b.window(page))
-                model = apply(model, asked).state
-            found = testbed.disagreements(model)
-            verdict = judge(observers.conclude()).verdict
-            assert (found, verdict) == ([], Verdict.REMAP)
-        """
-    )
-    bench.runpytest_subprocess().assert_outcomes(failed=1)
-    told = (only_folder(bench) / "oracle.log").read_text()
+def test_what_the_oracles_found_is_told_where_the_failure_does_not(failed: Run) -> None:
+    assert failed.outcomes("test_disagrees") == ["failure"]
+    told = (failed.evidence("test_disagrees") / "oracle.log").read_text()
     for page in range(20):
         where = f"VM 1 at {GuestMap.PAGES + page * PAGE_SIZE:#x} should map nothing, and maps 0x"
         assert told.count(where) == 1
@@ -284,60 +252,33 @@ def test_a_folder_that_cannot_be_made_hides_no_failure(bench: pytest.Pytester) -
     )
 
 
-def test_a_mistake_in_the_taking_of_evidence_hides_no_failure(bench: pytest.Pytester) -> None:
-    bench.makeconftest(
-        """
-        from pageferry.report import accounts
-
-        def broken(*_):
-            raise ZeroDivisionError("a mistake")
-
-        accounts.registers = accounts.frame_runs = broken
-        """
-    )
-    bench.makepyfile(FIVE_LINES)
-    result = bench.runpytest_subprocess()
-    result.assert_outcomes(failed=1, warnings=1)
-    result.stdout.fnmatch_lines(["E *GuestFault*", "*registers.txt: ZeroDivisionError: a mistake*"])
-    assert names(only_folder(bench)) == (ALWAYS | OURS) - {"frames.json"}
+def test_a_mistake_in_the_taking_of_evidence_hides_no_failure(failed: Run) -> None:
+    assert "GuestFault" in failure(failed, "test_mistake")
+    folder = failed.evidence("test_mistake")
+    where = re.escape(f"the evidence in {folder} is not complete: ")
+    why = r"registers\.txt: ZeroDivisionError: a mistake"
+    assert len(re.findall(f"{where}.*{why}", failed.said)) == 1
+    assert names(folder) == (ALWAYS | OURS) - {"frames.json"}
 
 
-def test_several_workers_take_the_evidence_of_their_own_tests(bench: pytest.Pytester) -> None:
-    bench.makepyfile(
-        """
-        import pytest
+def test_only_evidence_that_is_not_complete_is_a_warning(failed: Run) -> None:
+    assert re.search(r"\b2 warnings in ", failed.said)
 
-        @pytest.mark.parametrize("name", ["a b", "a_b", "a:b", "c" * 200])
-        def test_fails(testbed, name):
-            assert False
-        """
-    )
-    result = bench.runpytest_subprocess("-n2", "--pageferry-evidence=ev")
-    result.assert_outcomes(failed=4)
-    folders = sorted((bench.path / "ev").iterdir())
+
+def test_several_workers_take_the_evidence_of_their_own_tests(divided: Run) -> None:
+    assert divided.outcomes("test_alike") == ["failure"] * 4
+    folders = sorted((divided.path / "ev").iterdir())
     assert len(folders) == 4
     assert all(names(folder) == ALWAYS | OURS for folder in folders)
-    assert all(f"{folder}" in result.stdout.str() for folder in folders)
+    assert all(f"{folder}" in divided.said for folder in folders)
 
 
-def test_a_test_without_a_machine_leaves_nothing(bench: pytest.Pytester) -> None:
-    bench.makepyfile("def test_uses_one(testbed): pass\ndef test_fails(): assert False")
-    bench.runpytest_subprocess().assert_outcomes(passed=1, failed=1)
-    assert not (bench.path / "build/evidence").exists()
+def test_a_test_without_a_machine_leaves_nothing(failed: Run) -> None:
+    assert failed.outcomes("test_no_machine") == ["passed", "failure"]
+    assert list(failed.path.glob("build/evidence/test_no_machine*")) == []
 
 
-def test_an_expected_failure_leaves_nothing(bench: pytest.Pytester) -> None:
-    bench.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.xfail
-        def test_expected(testbed):
-            assert False
-
-        def test_skipped(testbed):
-            pytest.skip("for no reason")
-        """
-    )
-    bench.runpytest_subprocess().assert_outcomes(xfailed=1, skipped=1)
-    assert not (bench.path / "build").exists()
+def test_an_expected_failure_leaves_nothing(looked: Run) -> None:
+    assert looked.outcomes("test_expected") == ["skipped", "skipped"]
+    assert re.search(r"\b1 skipped, 1 xfailed in ", looked.said)
+    assert not (looked.path / "build").exists()

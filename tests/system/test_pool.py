@@ -4,28 +4,15 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.system import failing
-from tests.system.once import Once, Run
+from tests.system.once import Run
 
 from pageferry.manifest import FOLDER, running
 
 LONG = 60.0
-LOOK = """
-    import pytest
-    from click.testing import CliRunner
-    from pageferry.cli import main
-
-    @pytest.mark.parametrize("cpus", [1, 3])
-    def test_it_is_found(pageferry_pool, cpus):
-        machine = pageferry_pool.check_out(cpus=cpus).machine
-        name = f"{machine.arch.name}-{machine.pid}"
-        assert name in CliRunner().invoke(main, ["machines"]).output
-        asked = CliRunner().invoke(main, ["inspect", "--id", name, "guests"])
-        assert asked.output.count(" waiting ") == 2, asked.output
-"""
 
 
 @pytest.fixture
@@ -33,29 +20,23 @@ def bench(pytester: pytest.Pytester, arch: str) -> pytest.Pytester:
     return failing.bench(pytester, arch)
 
 
-@pytest.fixture
-def look(bench: pytest.Pytester, once: Once) -> Callable[..., Run]:
-    """A run that looks for its own machines, with more words of the command line."""
-
-    def run(*words: str) -> Run:
-        name = "".join(("look", *words))
-        found = once.run(name, lambda: bench.makepyfile(test_look=LOOK), "-W", "error", *words)
-        assert found.status == pytest.ExitCode.OK, found.said
-        assert found.outcomes("test_look") == ["passed", "passed"]
-        return found
-
-    return run
+def test_a_test_s_machine_is_found_by_tools_until_the_run_ends(looked: Run) -> None:
+    assert looked.outcomes("test_look") == ["passed", "passed"]
+    assert described(looked) == []
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "two-workers"])
-def test_a_test_s_machine_is_found_by_tools_until_the_run_ends(
-    look: Callable[..., Run], workers: tuple[str, ...]
-) -> None:
-    assert [it for it in look(*workers).path.rglob("*") if it.name == "machine.json"] == []
+def test_a_machine_of_one_worker_of_two_is_found_until_the_run_ends(divided: Run) -> None:
+    assert divided.outcomes("test_look") == ["passed", "passed"]
+    assert described(divided) == []
 
 
-def test_a_run_leaves_no_folder(look: Callable[..., Run]) -> None:
-    assert not (look().path / "build").exists()
+def described(run: Run) -> list[Path]:
+    """What is left for tools to find machines by."""
+    return [it for it in run.path.rglob("*") if it.name == "machine.json"]
+
+
+def test_a_run_leaves_no_folder(looked: Run) -> None:
+    assert not (looked.path / "build").exists()
 
 
 def test_where_nothing_can_be_written_tests_run_all_the_same(bench: pytest.Pytester) -> None:

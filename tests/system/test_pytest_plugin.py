@@ -146,39 +146,46 @@ def together(second: pytest.Pytester, once: Once) -> Run:
     return run
 
 
-def test_a_mark_asks_for_a_kind_of_machine(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        import pytest
+KINDS = """
+    import pytest
 
-        def cpus(machine):
-            return len(machine.monitor.execute("query-cpus-fast"))
+    def cpus(machine):
+        return len(machine.monitor.execute("query-cpus-fast"))
 
-        @pytest.mark.pageferry(cpus=3)
-        def test_three(machine):
-            assert cpus(machine) == 3
+    @pytest.mark.pageferry(cpus=3)
+    def test_three(machine):
+        assert cpus(machine) == 3
 
-        def test_as_usual(machine):
-            assert cpus(machine) == 2
+    def test_as_usual(machine):
+        assert cpus(machine) == 2
 
-        @pytest.mark.needs("icount")
-        @pytest.mark.pageferry(cpus=1, icount=True)
-        def test_counts(machine):
-            assert "-icount" in machine.command
-        """
-    )
-    second.runpytest_subprocess("--pageferry-cpus=2").assert_outcomes(passed=3)
+    @pytest.mark.needs("icount")
+    @pytest.mark.pageferry(cpus=1, icount=True)
+    def test_counts(machine):
+        assert "-icount" in machine.command
+"""
 
 
-def test_more_arguments_reach_the_emulator(second: pytest.Pytester) -> None:
-    second.makepyfile(
-        """
-        def test_named(machine):
-            assert machine.monitor.execute("query-name") == {"name": "of a test"}
-        """
-    )
-    result = second.runpytest_subprocess("--pageferry-qemu-args=-name 'of a test'")
-    result.assert_outcomes(passed=1)
+def test_a_mark_asks_for_a_kind_of_machine(told: Run) -> None:
+    assert told.outcomes("test_kinds") == ["passed"] * 3
+
+
+NAMED = """
+    def test_named(machine):
+        assert machine.monitor.execute("query-name") == {"name": "of a test"}
+"""
+
+
+def test_more_arguments_reach_the_emulator(told: Run) -> None:
+    assert told.outcomes("test_named") == ["passed"]
+
+
+@pytest.fixture
+def told(second: pytest.Pytester, once: Once) -> Run:
+    """One run of these two, which is told about its machines on the command line."""
+    words = ["--pageferry-cpus=2", "--pageferry-qemu-args=-name 'of a test'"]
+    tests = {"test_kinds": KINDS, "test_named": NAMED}
+    return once.run("told", lambda: second.makepyfile(**tests), *words)
 
 
 def test_an_emulator_that_is_missing_is_an_error_of_every_test(second: pytest.Pytester) -> None:

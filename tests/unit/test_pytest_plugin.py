@@ -38,7 +38,7 @@ def test_importing_the_plugin_imports_nothing_heavy() -> None:
 
 
 def test_importing_the_plugin_takes_less_than_50_ms() -> None:
-    assert min(float(said_by(TIME_IMPORT)) for _ in range(5)) < 0.05
+    assert any(float(said_by(TIME_IMPORT)) < 0.05 for _ in range(5))
 
 
 def test_a_run_that_asks_for_no_machine_imports_nothing_more(pytester: pytest.Pytester) -> None:
@@ -202,22 +202,35 @@ def test_a_test_that_needs_what_the_target_lacks_is_skipped_by_its_name(
     result.stdout.fnmatch_lines(["SKIPPED*target lacks: icount"])
 
 
-@pytest.mark.parametrize(
-    ("mark", "message"),
-    [
-        ('needs("magic")', "*no capability is called 'magic'; there are: console, *"),
-        ("pageferry(cpus=3, icount=True)", "*::test_it: instructions are counted on one CPU only"),
-        ("pageferry(cpus=9)", "*::test_it: our firmware takes 1 to 5 CPUs"),
-        ("pageferry(legs=3)", "*the mark pageferry takes cpus, icount, not 'legs'"),
-    ],
-)
-def test_a_mark_that_says_nonsense_is_an_error(
-    pytester: pytest.Pytester, mark: str, message: str
-) -> None:
-    pytester.makepyfile(f"import pytest\n@pytest.mark.{mark}\ndef test_it(): pass")
+NONSENSE = """
+    import pytest
+
+    @pytest.mark.needs("magic")
+    def test_magic(): pass
+
+    @pytest.mark.pageferry(cpus=3, icount=True)
+    def test_counted(): pass
+
+    @pytest.mark.pageferry(cpus=9)
+    def test_crowd(): pass
+
+    @pytest.mark.pageferry(legs=3)
+    def test_legs(): pass
+"""
+
+
+def test_a_mark_that_says_nonsense_is_an_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(NONSENSE)
     result = pytester.runpytest_subprocess()
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([message])
+    result.assert_outcomes(errors=4)
+    result.stdout.fnmatch_lines(
+        [
+            "*no capability is called 'magic'; there are: console, *",
+            "*::test_counted: instructions are counted on one CPU only",
+            "*::test_crowd: our firmware takes 1 to 5 CPUs",
+            "*the mark pageferry takes cpus, icount, not 'legs'",
+        ]
+    )
 
 
 @pytest.mark.parametrize("flag", ["gdb", "keep"])

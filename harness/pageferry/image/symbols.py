@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
+from struct import Struct
 
 from elftools.dwarf.dwarfinfo import DWARFInfo
 from elftools.dwarf.lineprogram import LineProgram
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
+
+_NAME = Struct("<I")
+"""What a symbol begins with in files of either class: where its name is, or 0."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ def read_symbols(elf: ELFFile) -> list[Symbol]:
     table = elf.get_section_by_name(".symtab")
     if not isinstance(table, SymbolTableSection):
         return []
+    # On RISC-V the linker leaves thousands whose names it has discarded.
+    content, size = table.data(), table["sh_entsize"]
+    named = (it for it in range(table.num_symbols()) if _NAME.unpack_from(content, it * size)[0])
     found = (
         Symbol(
             symbol.name,
@@ -60,7 +67,7 @@ def read_symbols(elf: ELFFile) -> list[Symbol]:
             symbol["st_info"]["bind"] != "STB_LOCAL",
             symbol["st_shndx"],
         )
-        for symbol in table.iter_symbols()
+        for symbol in map(table.get_symbol, named)
         if symbol.name and symbol["st_shndx"] != "SHN_UNDEF"
     )
     return sorted((it for it in found if it.kind != "STT_FILE"), key=lambda it: it.is_global)

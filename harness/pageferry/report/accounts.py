@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
@@ -13,9 +14,11 @@ from ..address import GPA, HPA, PAGE_SIZE
 from ..errors import MemoryUnreadable
 from ..guest import Guest
 from ..image import Image
+from ..image.types import Array, decode
 from ..journal import Entry
 from ..memory import PhysicalMemory
 from ..paging import Mapping, TableFormat, leaves
+from ..tables import Rights
 from ..testbed import Testbed
 
 _ADDRESSES = re.compile(r"address|output|entry|stage[12]_root|\w+_gpa")
@@ -104,7 +107,8 @@ def _table(memory: PhysicalMemory, fmt: TableFormat, root: int) -> list[dict[str
     found: list[dict[str, Any]] = []
     for leaf in leaves(memory, fmt, HPA(root)):
         last = found[-1] if found else None
-        if last is not None and _follows(last, leaf):
+        rights = _rights(leaf.rights)
+        if last is not None and _follows(last, leaf) and last["rights"] == rights:
             last["size"] += leaf.size
         else:
             found.append(
@@ -113,7 +117,7 @@ def _table(memory: PhysicalMemory, fmt: TableFormat, root: int) -> list[dict[str
                     "output": int(leaf.output),
                     "size": leaf.size,
                     "leaf": leaf.size,
-                    "rights": _rights(leaf),
+                    "rights": rights,
                     "entry": leaf.entry,
                 }
             )
@@ -121,16 +125,15 @@ def _table(memory: PhysicalMemory, fmt: TableFormat, root: int) -> list[dict[str
 
 
 def _follows(last: dict[str, Any], leaf: Mapping) -> bool:
-    return (
-        last["address"] + last["size"] == leaf.address
-        and last["output"] + last["size"] == leaf.output
-        and (last["leaf"], last["rights"]) == (leaf.size, _rights(leaf))
-    )
+    size = last["size"]
+    ends = last["address"] + size, last["output"] + size, last["leaf"]
+    return ends == (leaf.address, leaf.output, leaf.size)
 
 
-def _rights(leaf: Mapping) -> str:
+@cache
+def _rights(rights: Rights) -> str:
     names = ("READ", "WRITE", "EXECUTE")
-    held = {right.name for right in leaf.rights}
+    held = {right.name for right in rights}
     return "".join(name[0].lower().replace("e", "x") if name in held else "-" for name in names)
 
 
@@ -183,12 +186,19 @@ def frame_runs(bed: Testbed) -> list[dict[str, Any]]:
     What a record says about pages may count up from frame to frame within a run.
     """
     kinds = {number: name for name, number in bed.machine.image.enum("frame_kind").items()}
-    records = enumerate(bed.firmware.read("frames"))
+    _, frames = bed.machine.image.variable("frames")
+    assert isinstance(frames, Array)
+    content, size = bed.firmware.read_bytes("frames"), frames.element.size
+    pieces = [content[at : at + size] for at in range(0, len(content), size)]
+    # Of thousands most are equal: one of each is taken apart.
+    records: dict[bytes, Any] = {it: decode(frames.element, it) for it in set(pieces)}
+    of_pages = {it: tuple(_flat(record)) for it, record in records.items() if _has_page(record)}
     runs = []
-    for _, group in groupby(records, key=lambda it: _alike(*it)):
-        first, *rest = group
-        record = {**first[1], "kind": kinds.get(first[1]["kind"], first[1]["kind"])}
-        runs.append({"first": first[0], "count": 1 + len(rest), **record})
+    for _, group in groupby(enumerate(pieces), key=lambda it: _alike(it[0], it[1], of_pages)):
+        (first, piece), *rest = group
+        kind = records[piece]["kind"]
+        record = {**records[piece], "kind": kinds.get(kind, kind)}
+        runs.append({"first": first, "count": 1 + len(rest), **record})
     return runs
 
 
@@ -220,11 +230,17 @@ def handed_out(runs: list[dict[str, Any]]) -> int:
     return max(ends, default=0) * PAGE_SIZE
 
 
-def _alike(number: int, record: dict[str, Any]) -> Any:
+def _has_page(record: dict[str, Any]) -> bool:
+    return any(name.endswith("_gpa") and value for name, value in _flat(record))
+
+
+def _alike(number: int, piece: bytes, of_pages: dict[bytes, tuple[tuple[str, Any], ...]]) -> Any:
     """Equal for records that a run may hold: a page's address less the frame's."""
+    if piece not in of_pages:
+        return piece
     return tuple(
         value - number * PAGE_SIZE if name.endswith("_gpa") and value else value
-        for name, value in _flat(record)
+        for name, value in of_pages[piece]
     )
 
 
