@@ -5,6 +5,14 @@ import pytest
 pytest_plugins = ["pytester"]
 
 
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """pytest in a folder of its own, without hypothesis: to import it at the end, used or
+    not, is a third of what a short run costs."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    return pytester
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add how long the random tests of invalidation go on, and from where."""
     parser.addoption(

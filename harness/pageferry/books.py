@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 
 from .abi import GuestMap
 from .address import GPA, HPA, PAGE_SIZE
@@ -25,37 +26,45 @@ _FIELDS = {
     "borrower_gpa": "frames[0].borrower_gpa.value",
 }
 
+RECORDS_KEPT = 4096
+"""Records that are kept made: most are the same at the next look."""
+
 
 def records(firmware: Reader, machine: Machine) -> dict[HPA, Record]:
     """The record of every frame that is not the hypervisor's, by the frame's address.
 
     The layout is read from the debug information once; 8,192 typed reads would be slow.
     """
-    start, size = firmware.address("frames"), firmware.size("frames[0]")
-    data = firmware.read_bytes("frames")
-    places = {
-        name: (firmware.address(expression) - start, _FORMATS[firmware.size(expression)])
-        for name, expression in _FIELDS.items()
-    }
-    names = {value: Kind(name) for name, value in machine.image.enum("frame_kind").items()}
-    kind_at = places["kind"][0]
+    data, size = firmware.read_bytes("frames"), firmware.size("frames[0]")
+    names, layout = _layout(firmware)
+    kinds = {value: Kind(name) for name, value in machine.image.enum("frame_kind").items()}
+    kind_at = firmware.address(_FIELDS["kind"]) - firmware.address("frames")
     found = {}
     for number, value in enumerate(data[kind_at::size]):
-        if names.get(value) is Kind.HYPERVISOR:
+        if kinds.get(value) is Kind.HYPERVISOR:
             continue
-        fields = {
-            name: struct.unpack_from(f"<{form}", data, number * size + at)[0]
-            for name, (at, form) in places.items()
-        }
-        found[HPA(machine.arch.ram_base + number * PAGE_SIZE)] = Record(
-            kind=names[value],
-            owner=fields["owner"],
-            borrower=fields["borrower"],
-            rights=Rights(fields["rights"]),
-            owner_gpa=GPA(fields["owner_gpa"]),
-            borrower_gpa=GPA(fields["borrower_gpa"]),
-        )
+        fields = dict(zip(names, layout.unpack_from(data, number * size), strict=True))
+        fields["kind"] = kinds[value]
+        found[HPA(machine.arch.ram_base + number * PAGE_SIZE)] = _record(**fields)
     return found
+
+
+def _layout(firmware: Reader) -> tuple[list[str], struct.Struct]:
+    """The fields of a record as they follow one another in memory, and what unpacks them."""
+    names = sorted(_FIELDS, key=lambda name: firmware.address(_FIELDS[name]))
+    form, end = "<", firmware.address("frames")
+    for name in names:
+        at, size = firmware.address(_FIELDS[name]), firmware.size(_FIELDS[name])
+        form += f"{at - end}x{_FORMATS[size]}"
+        end = at + size
+    return names, struct.Struct(form)
+
+
+@lru_cache(maxsize=RECORDS_KEPT)
+def _record(
+    kind: Kind, owner: int, borrower: int, rights: int, owner_gpa: GPA, borrower_gpa: GPA
+) -> Record:
+    return Record(kind, owner, borrower, Rights(rights), owner_gpa, borrower_gpa)
 
 
 def posted(firmware: Reader, vm: int) -> frozenset[GPA]:

@@ -1,8 +1,8 @@
 """Everything that a refused operation must leave as it was, taken from physical memory.
 
 tables   every frame that a stage 2 lies in, found by walking, without A and D bits
-records  the hypervisor's record of each frame of RAM
-free     the frames whose record says that they are free
+records  the hypervisor's record of each frame of RAM, of `record_size` bytes: the one at
+         `kind_at` is `kind_free` if the frame is free
 posted   where each VM accepts pages
 pages    every page that a VM maps, byte by byte
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress, count
 
 from .address import GPA, HPA, PAGE_SIZE
@@ -35,9 +36,16 @@ class Census:
     tables: Mapping[tuple[int, HPA], bytes]
     records: bytes
     record_size: int
-    free: frozenset[int]
+    kind_at: int
+    kind_free: int
     posted: Mapping[int, bytes]
     pages: Mapping[tuple[int, GPA], bytes]
+
+    @cached_property
+    def free(self) -> frozenset[int]:
+        """The frames whose record says that they are free."""
+        kinds = self.records[self.kind_at :: self.record_size]
+        return frozenset(compress(count(), map(self.kind_free.__eq__, kinds)))
 
     def changes(self, later: Census, scratch: Iterable[tuple[int, GPA]] = ()) -> list[str]:
         """What is different later, a line each; empty if nothing is.
@@ -55,7 +63,7 @@ class Census:
             else:
                 found += _different(f"VM {vm}: entry {{}} of table {frame:#x}", was, now, ENTRY)
         found += _different("the record of frame {}", self.records, later.records, self.record_size)
-        if self.free != later.free:
+        if self.records != later.records and self.free != later.free:
             taken, given = sorted(self.free - later.free), sorted(later.free - self.free)
             found.append(f"free frames: taken {taken}, given back {given}")
         found += [
@@ -63,10 +71,13 @@ class Census:
             for vm in self.posted
             if self.posted[vm] != later.posted[vm]
         ]
+        differing = {
+            page
+            for page in self.pages.keys() | later.pages.keys()
+            if self.pages.get(page) != later.pages.get(page)
+        }
         found += [
-            f"VM {vm}: the page at {gpa:#x} differs"
-            for vm, gpa in sorted(self.pages.keys() | later.pages.keys())
-            if (vm, gpa) not in ignored and self.pages.get((vm, gpa)) != later.pages.get((vm, gpa))
+            f"VM {vm}: the page at {gpa:#x} differs" for vm, gpa in sorted(differing - ignored)
         ]
         return found
 
@@ -95,20 +106,21 @@ def take(machine: Machine, firmware: Reader, guests: Iterable[Guest]) -> Census:
         posted[guest.vm] = firmware.read_bytes(f"vms[{guest.vm}].posted")
         for gpa, (hpa, _) in guest.pages().items():
             pages[guest.vm, gpa] = _bytes_at(memory, hpa)
-    records, size = firmware.read_bytes("frames"), firmware.size("frames[0]")
-    return Census(tables, records, size, _free(machine, firmware, records, size), posted, pages)
+    return Census(
+        tables,
+        records=firmware.read_bytes("frames"),
+        record_size=firmware.size("frames[0]"),
+        kind_at=firmware.address("frames[0].kind") - firmware.address("frames"),
+        kind_free=machine.image.enum("frame_kind")["FRAME_FREE"],
+        posted=posted,
+        pages=pages,
+    )
 
 
 def _repeated(entry: int) -> int:
     """A table's worth of one entry, as one number."""
     each = (entry % (1 << 8 * ENTRY)).to_bytes(ENTRY, "little")
     return int.from_bytes(each * (PAGE_SIZE // ENTRY), "little")
-
-
-def _free(machine: Machine, firmware: Reader, records: bytes, size: int) -> frozenset[int]:
-    at = firmware.address("frames[0].kind") - firmware.address("frames")
-    kind = machine.image.enum("frame_kind")["FRAME_FREE"]
-    return frozenset(compress(count(), map(kind.__eq__, records[at::size])))
 
 
 def _bytes_at(memory: PhysicalMemory, frame: HPA) -> bytes:

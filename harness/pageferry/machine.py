@@ -357,9 +357,10 @@ class Machine(Waiting):
 
         Nothing that was written to the console before, in either direction, is seen
         afterwards, and requests that were not answered never will be; breakpoints are
-        gone. Raises DebuggerError when gdb died and had left it stopped somewhere, and
-        MonitorError, after which the machine is in no defined state: until a restore
-        succeeds, every wait for the firmware ends at once with that.
+        gone. On RISC-V, QEMU 7.2 leaves the supervisor's timer where it was: something else
+        has to wake the firmware. Raises DebuggerError when gdb died and had left it stopped
+        somewhere, and MonitorError, after which the machine is in no defined state: until a
+        restore succeeds, every wait for the firmware ends at once with that.
         """
         deadline = Deadline.after(timeout)
         debugger = self._debugged

@@ -9,7 +9,7 @@ import os
 import re
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from itertools import count
@@ -32,6 +32,9 @@ from .child import GRACE
 from .errors import HarnessError, MemoryUnreadable, MonitorError, ProtocolError
 from .journal import Journal
 
+SHOWN = 80
+"""Characters of the human monitor's lines that an error shows."""
+
 EVENTS_KEPT = 200
 """Events that `Monitor.events` gives, the last ones."""
 
@@ -53,6 +56,17 @@ _RAM_RANGE = re.compile(r"^ +([0-9a-f]+)-([0-9a-f]+) \(prio -?\d+, (?:ram|rom|ro
 """A line of `info mtree -f` for memory that can be read: first and last address."""
 
 
+class _Client(QMPClient):
+    """The library's, without what it prepares for its log: every message, indented, which
+    takes longer than to send it."""
+
+    def _cb_outbound(self, msg: Message) -> Message:
+        return msg
+
+    def _cb_inbound(self, msg: Message) -> Message:
+        return msg
+
+
 class Monitor:
     """A QMP connection over a socket pair, of which QEMU gets the `far_end`.
 
@@ -67,7 +81,7 @@ class Monitor:
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._jobs: dict[str, str] = {}
         self._names = (f"job{number}" for number in count(1))
-        self._client = QMPClient("pageferry")
+        self._client = _Client("pageferry")
         self._client.logger = _quiet_logger(channel.journal)
         self._client.events.event_filter = self._hear
         self._shaking_hands: asyncio.Task[None] | None = None
@@ -162,19 +176,28 @@ class Monitor:
 
     def human(self, command: str, timeout: Timeout = None) -> str:
         """Execute a line of the human monitor and return what it prints, errors included."""
-        answer = self.execute(_HUMAN, {"command-line": command}, timeout)
-        return _of_kind(answer, str, f"{_HUMAN} {command}")
+        return self.human_all([command], timeout)[0]
 
-    def stop_and_human(self, command: str, timeout: Timeout = None) -> str:
-        """The same when all CPUs have stopped, with no pause between that and the command."""
-        awaited = f"the monitor's answer to {_HUMAN}"
-        answer = self._channel.run(self._stop_and_human(command), awaited, timeout)
-        return _of_kind(answer, str, f"{_HUMAN} {command}")
+    def human_all(
+        self, commands: Sequence[str], timeout: Timeout = None, *, stopped: bool = False
+    ) -> list[str]:
+        """The same of many lines, with no pause for each one's answer.
 
-    async def _stop_and_human(self, command: str) -> object:
-        line = self._execute(_HUMAN, {"command-line": command})
-        _, answer = await asyncio.gather(self._execute("stop", None), line)
-        return answer
+        stopped  whether all CPUs are stopped before the first of them
+        """
+        lines = [(_HUMAN, {"command-line": command}) for command in commands]
+        work = self._execute_all([*([("stop", None)] * stopped), *lines])
+        awaited = f"the monitor's answer to {_HUMAN} {', '.join(commands)[:SHOWN]}"
+        answers = self._channel.run(work, awaited, timeout)[stopped:]
+        return [
+            _of_kind(answer, str, f"{_HUMAN} {command}")
+            for command, answer in zip(commands, answers, strict=True)
+        ]
+
+    async def _execute_all(
+        self, commands: Iterable[tuple[str, Mapping[str, object] | None]]
+    ) -> Sequence[object]:
+        return await asyncio.gather(*(self._execute(*command) for command in commands))
 
     def member(self, query: str, name: str, kind: type[T], timeout: Timeout = None) -> T:
         """A member of the answer to a query. ProtocolError if there is none of that kind."""

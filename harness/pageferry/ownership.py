@@ -34,6 +34,7 @@ posted after something was received there: it "may receive when empty".
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -271,42 +272,50 @@ def _written(frame: Frame) -> str:
     return f"{frame}, which nobody had" if isinstance(frame, Fresh) else f"frame {frame:#x}"
 
 
+def _at(vm: int, gpa: GPA) -> str:
+    return f"VM {vm} at {gpa:#x}"
+
+
 def _compare(
     state: State, vm: int, gpa: GPA, page: Page | None, seen: tuple[HPA, Rights] | None
 ) -> Iterator[Disagreement]:
-    where = f"VM {vm} at {gpa:#x}"
     if seen is None:
         if page is not None:
-            text = f"{where} should map {_written(page.frame)}, and maps nothing"
+            text = f"{_at(vm, gpa)} should map {_written(page.frame)}, and maps nothing"
             yield Disagreement(Wrong.MISSING_PAGE, text)
         return
     frame, rights = seen
     if page is None:
-        text = f"{where} should map nothing, and maps {frame:#x}"
+        text = f"{_at(vm, gpa)} should map nothing, and maps {frame:#x}"
         yield Disagreement(Wrong.UNEXPECTED_PAGE, text)
     elif page.frame != frame:
-        text = f"{where} should map {_written(page.frame)}, and maps {frame:#x}"
+        text = f"{_at(vm, gpa)} should map {_written(page.frame)}, and maps {frame:#x}"
         yield Disagreement(Wrong.WRONG_FRAME, text)
     if page is not None and page.rights != rights:
-        text = f"{where} should allow {_named(page.rights)}, and allows {_named(rights)}"
+        text = f"{_at(vm, gpa)} should allow {_named(page.rights)}, and allows {_named(rights)}"
         yield Disagreement(Wrong.WRONG_RIGHTS, text)
     if frame in state.protected:
-        yield Disagreement(Wrong.PROTECTED_FRAME, f"{where} maps {frame:#x}, which is no guest's")
+        yield Disagreement(
+            Wrong.PROTECTED_FRAME, f"{_at(vm, gpa)} maps {frame:#x}, which is no guest's"
+        )
     holding = state.frames.get(frame)
     if holding and vm != holding.owner and (not holding.loan or vm != holding.loan.borrower):
-        text = f"{where} maps {frame:#x}, which VM {holding.owner} owns and did not lend to it"
+        text = (
+            f"{_at(vm, gpa)} maps {frame:#x}, which VM {holding.owner} owns and did not lend to it"
+        )
         yield Disagreement(Wrong.STRANGER, text)
 
 
 def _shared_frames(observed: Observed) -> Iterator[Disagreement]:
-    mappers: dict[HPA, list[tuple[int, GPA, Rights]]] = {}
-    for vm, pages in observed.items():
+    mapped = Counter(frame for pages in observed.values() for frame, _ in pages.values())
+    mappers: dict[HPA, list[tuple[int, GPA, Rights]]]
+    mappers = {frame: [] for frame, count in mapped.items() if count > 1}
+    for vm, pages in observed.items() if mappers else ():
         for gpa, (frame, rights) in pages.items():
-            mappers.setdefault(frame, []).append((vm, gpa, rights))
+            if frame in mappers:
+                mappers[frame].append((vm, gpa, rights))
     for frame, group in mappers.items():
-        if len(group) == 1:
-            continue
-        places = ", ".join(f"VM {vm} at {gpa:#x}" for vm, gpa, _ in group)
+        places = ", ".join(_at(vm, gpa) for vm, gpa, _ in group)
         if len({vm for vm, _, _ in group}) < len(group):
             yield Disagreement(Wrong.SECOND_MAPPING, f"frame {frame:#x} is mapped by {places}")
         if len({vm for vm, _, rights in group if Rights.WRITE in rights}) > 1:

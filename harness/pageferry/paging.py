@@ -28,12 +28,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from .address import GPA, GVA, HPA, PAGE_SIZE, Address, in_hex, page_of
 from .errors import HarnessError
 from .memory import PhysicalMemory, read_u64
-from .tables import ENTRY_SIZE, Entry, Kind, Mapping, Rights, Step, Table, TableFormat, decoded
+from .tables import (
+    ENTRY_SIZE,
+    Entry,
+    Kind,
+    Mapping,
+    Rights,
+    Step,
+    Table,
+    TableFormat,
+    decoded,
+    leads_to,
+)
 
 __all__ = [
     "LEAF_LIMIT",
@@ -202,18 +213,12 @@ class _Tables:
         """
         if not self._counts[table, level]:
             return
-        span = self.fmt.span(level)
-        for index, raw, alone in self._found[table, level].entries:
-            entry = self.fmt.entry(raw, level, above) if above else alone
-            start = base + index * span
-            # Python's flags are slow to combine, and most tables withhold nothing.
-            rights = entry.rights if granted is Rights.ALL else granted & entry.rights
-            if entry.kind is Kind.LEAF:
-                address = self.fmt.extend(start)
-                found.append(Mapping(address, HPA(entry.output), span, rights, raw, level))
-            elif entry.kind is Kind.TABLE:
-                inherited = above | raw & self.fmt.inherited
-                self.collect(found, entry.output, start, level - 1, rights, inherited)
+        known = self._found[table, level]
+        for each in leads_to(self.fmt, known, base, level, granted, above):
+            if isinstance(each, Mapping):
+                found.append(each)
+            else:
+                self.collect(found, *each)
 
 
 def leaves(memory: PhysicalMemory, fmt: TableFormat, root: HPA) -> list[Mapping]:
@@ -253,11 +258,12 @@ def pages(mappings: Iterable[Mapping]) -> dict[GPA, tuple[HPA, Rights]]:
     count = sum(leaf.size for leaf in found) // PAGE_SIZE
     if count > LEAF_LIMIT:
         raise HarnessError(f"stage 2 maps {count} pages, more than {LEAF_LIMIT}: too many to list")
-    return {
-        GPA(leaf.address + offset): (HPA(leaf.output + offset), leaf.rights)
-        for leaf in found
-        for offset in range(0, leaf.size, PAGE_SIZE)
+    pages = {
+        address + offset: (output + offset, rights)
+        for address, output, size, rights, *_ in found
+        for offset in range(0, size, PAGE_SIZE)
     }
+    return cast(dict[GPA, tuple[HPA, Rights]], pages)  # a call for each would be most of it
 
 
 @dataclass(frozen=True)

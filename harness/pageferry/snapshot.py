@@ -40,7 +40,7 @@ class Snapshots:
         # The human monitor's command takes one round trip, a job four; it is silent
         # when all is well.
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-        said = self._monitor.stop_and_human(f'loadvm "{quoted}"', timeout)
+        said = self._monitor.human_all([f'loadvm "{quoted}"'], timeout, stopped=True)[0]
         if said:
             raise MonitorError(f"loadvm {name}: {said.strip()}")
 

@@ -129,8 +129,9 @@ class TableFormat:
         return entry
 
 
-class Table(NamedTuple):
-    """A whole table, decoded.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A whole table, decoded. One is the same as itself only, to be found again quickly.
 
     entries  (index, as it is in memory, decoded) of each that is not absent
     leaves   how many of them are leaves
@@ -185,3 +186,28 @@ class Mapping(NamedTuple):
 
     def __repr__(self) -> str:
         return in_hex(self)
+
+
+Below = tuple[int, int, int, Rights, int]
+"""A table and what counts there: its address, the first that it translates, its level,
+the rights and the inherited bits of the entries that lead to it."""
+
+
+@lru_cache(maxsize=TABLES_KEPT)
+def leads_to(
+    fmt: TableFormat, table: Table, base: int, level: int, granted: Rights, above: int
+) -> tuple[Mapping | Below, ...]:
+    """The leaves and tables that a table leads to, by rising address; arguments as `Below`."""
+    span = fmt.span(level)
+    is_root = level == fmt.levels - 1  # its index alone says how addresses are extended
+    found: list[Mapping | Below] = []
+    for index, raw, alone in table.entries:
+        entry = fmt.entry(raw, level, above) if above else alone
+        start = fmt.extend(index * span) if is_root else base + index * span
+        # Python's flags are slow to combine, and most tables withhold nothing.
+        rights = entry.rights if granted is Rights.ALL else granted & entry.rights
+        if entry.kind is Kind.LEAF:
+            found.append(Mapping(start, HPA(entry.output), span, rights, raw, level))
+        elif entry.kind is Kind.TABLE:
+            found.append((entry.output, start, level - 1, rights, above | raw & fmt.inherited))
+    return tuple(found)

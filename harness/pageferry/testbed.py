@@ -23,7 +23,7 @@ from . import arch as architectures
 from . import books, census, holdings, ledger, ownership
 from .abi import GuestMap, Operation, Status
 from .address import GPA, HPA, PAGE_SIZE, in_hex
-from .errors import ImageError, NotReady, RequestRefused, WaitTimeout
+from .errors import ImageError, NotReady, RequestRefused, TargetLacks, WaitTimeout
 from .gdb_door import GdbDoor
 from .guest import Guest, ping, word
 from .image import Image
@@ -158,14 +158,19 @@ class Testbed:
         """End the machine. Closing twice is harmless."""
         self._stack.close()
 
-    def restore(self) -> None:
-        """Back to the moment when both guests were ready; both answer."""
-        if self._remote is not None:
+    def restore(self, name: str = READY) -> None:
+        """Back to the moment when both guests were ready, or to a snapshot; both answer.
+
+        TargetLacks for a snapshot of a machine that has none.
+        """
+        if self._remote is None:
+            self.machine.restore(name, run=False)
+            ping(self.guests, self.machine.cont)  # their work waits for them
+        elif name == READY:
             self._remote.restart()
             self._await_ready()
         else:
-            self.machine.restore(READY, run=False)
-            ping(self.guests, self.machine.cont)  # their work waits for them
+            raise TargetLacks("snapshot")
 
     # Operations
 

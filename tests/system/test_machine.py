@@ -200,3 +200,9 @@ def test_events_are_kept_in_their_order(machine: Machine) -> None:
     machine.stop()
     machine.cont()
     assert [event["event"] for event in machine.monitor.events][-2:] == ["STOP", "RESUME"]
+
+
+def test_many_lines_for_a_person_are_answered_in_their_order(machine: Machine) -> None:
+    lines = ["info version", "info status", "no such command", "info version"]
+    monitor = machine.monitor
+    assert monitor.human_all(lines) == [monitor.human(line) for line in lines]

@@ -116,9 +116,13 @@ def program(arch: str, tmp_path: Path) -> Path:
 # What the monitor says
 
 
-def said(machine: Machine, address: int) -> int | None:
-    """Where the monitor finds the byte at an address; None if it does not."""
-    answer = machine.monitor.human(f"gva2gpa {address:#x}")
+def said(machine: Machine, addresses: list[int]) -> list[int | None]:
+    """Where the monitor finds the bytes at these addresses; None for what it does not."""
+    answers = machine.monitor.human_all([f"gva2gpa {address:#x}" for address in addresses])
+    return [place(answer) for answer in answers]
+
+
+def place(answer: str) -> int | None:
     if found := re.fullmatch(r"gpa: (0x[0-9a-f]+)\s*", answer):
         return int(found[1], 16)
     assert answer.strip() == "Unmapped"
@@ -132,8 +136,9 @@ def test_a_walker_finds_what_the_monitor_says(arch: str, program: Path, seed: in
         different = {}
         with bench(arch, program, regime, seed, overlooked=False) as it:
             it.run()
-            for address in it.crowd.addresses(ADDRESSES):
-                theirs, ours = said(it.machine, address), it.expect(address, Rights.READ)
+            addresses = list(it.crowd.addresses(ADDRESSES))
+            for address, theirs in zip(addresses, said(it.machine, addresses), strict=True):
+                ours = it.expect(address, Rights.READ)
                 if theirs != (ours.place if ours.outcome == SUCCESS else None):
                     different[hex(address)] = (theirs, ours)
                 mapped += theirs is not None

@@ -136,6 +136,14 @@ def test_an_answer_of_another_kind_is_a_protocol_error(
         ask(monitor)
 
 
+def test_of_many_lines_an_answer_that_is_no_text_is_a_protocol_error(
+    monitor: Monitor, played: Played
+) -> None:
+    played.answers.append(5)
+    with pytest.raises(ProtocolError, match="human-monitor-command info version is no str: 5"):
+        monitor.human_all(["info version"])
+
+
 @pytest.mark.parametrize("jobs", [None, 5, {}, [5], [None]], ids=str)
 def test_jobs_that_are_none_are_a_protocol_error(
     monitor: Monitor, played: Played, jobs: object
