@@ -5,7 +5,8 @@ stub.py       a listening socket without a name, for the emulator's side
 stops.py      where the machine stopped, and what a person calls that place
 memory.py     physical memory, through the stub
 views.py      commands, each with physical addresses or the CPU's
-core.py       what a test speaks to: breakpoints, registers, running and stopping
+values.py     registers and C expressions
+core.py       what a test speaks to: breakpoints, running and stopping
 """
 
 from .breakpoint import Breakpoint

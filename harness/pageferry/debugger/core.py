@@ -12,7 +12,7 @@ emulator or the firmware is gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -27,17 +27,21 @@ from ..wire.gdbmi import Notice, Result, quoted
 from .breakpoint import WATCH, Breakpoint
 from .memory import GdbMemory, write_command
 from .process import Gdb
-from .stops import Frame, Stop
-from .values import find_cpus, line_in, read_registers, register_numbers, text_in
+from .stops import Stop
+from .values import Values, find_cpus, register_numbers
 from .views import Command, Views, on_console
 
 PROGRAM = "gdb-multiarch"
 """Debian's gdb for every architecture; its package has the same name."""
 
 STEPS = 5
+"""Times that a step is taken which changes nothing."""
+
+CORE = 16
+"""Registers, the first that gdb lists, of which every step changes one or the address."""
 
 
-class Debugger:
+class Debugger(Values):
     """gdb, connected to a stub. To be closed by its owner, or by a `with`.
 
     kernel      ELF file whose symbols it knows
@@ -189,6 +193,17 @@ class Debugger:
             self._stop = before
             raise
 
+    def evaluate_and_cont(self, expression: str) -> str:
+        """`evaluate` where it stands, and `cont`, with no pause for the value."""
+        if self._stop is None or self._stop.at_breakpoint:  # which is to be stepped off first
+            value = self.evaluate(expression)
+            self.cont()
+            return value
+        lines = [f"-data-evaluate-expression {quoted(expression)}", "-exec-continue"]
+        self._stop = None  # it runs, also if gdb refuses the expression
+        found = self._views.execute_all([*map(Command, lines)], standing=True)
+        return str(found[0][0].payload["value"])
+
     def interrupt(self, timeout: Timeout = None) -> Stop:
         """Stop all CPUs, if they run, and say where."""
         deadline = Deadline.after(timeout)
@@ -262,23 +277,31 @@ class Debugger:
         return self._advance("-exec-next", timeout)
 
     def step_instruction(self, timeout: Timeout = None) -> Stop:
-        """One instruction. QEMU may end a step before it, when an interrupt waits to be
-        looked at: a step that has not moved is taken again, a few times."""
-        before = stop = self._stop
-        for _ in range(STEPS):
-            stop = self._advance("-exec-step-instruction", timeout)
-            if before is None or stop.frame.address != before.frame.address:
-                break
-        assert stop is not None
-        return stop
+        """One instruction."""
+        return self._advance("-exec-step-instruction", timeout)
 
     def finish(self, timeout: Timeout = None) -> Stop:
         """Until the function it is in has returned."""
         return self._advance("-exec-finish", timeout)
 
     def _advance(self, command: str, timeout: Timeout) -> Stop:
-        self._resume(Command(command))
-        return self.wait(timeout)
+        """QEMU may end a step before its instruction, when an interrupt waits to be looked
+        at: one after which all is as it was is taken again, a few times."""
+        deadline = Deadline.after(timeout)
+        before = self._standing()
+        for _ in range(STEPS):
+            self._resume(Command(command))
+            stop = self.wait(deadline)
+            if self._standing() != before:
+                break
+        return stop
+
+    def _standing(self) -> tuple[int, dict[str, int]] | None:
+        """Where the machine stands and with what in the registers; None while it runs."""
+        if self._stop is None:
+            return None
+        names = [name for name, number in self._registers.items() if number < CORE]
+        return self._stop.frame.address, self.registers(names)
 
     # Breakpoints
 
@@ -309,79 +332,6 @@ class Debugger:
     def delete_breakpoints(self) -> None:
         """Remove all breakpoints and watchpoints, of whomever."""
         self.execute_standing("-break-delete")
-
-    # What is there
-
-    @property
-    def cpus(self) -> dict[int, int]:
-        """The logical number of each CPU, by gdb's number of its thread."""
-        return dict(self._cpus)
-
-    def _at(self, cpu: int | None) -> str:
-        """The option that makes a command be about this CPU; None: the one that stopped,
-        which gdb has chosen by itself."""
-        if cpu is None:
-            return ""
-        threads = [thread for thread, number in self._cpus.items() if number == cpu]
-        if not threads:
-            raise DebuggerError(f"there is no CPU {cpu}; there are {sorted(self._cpus.values())}")
-        return f"--thread {threads[0]} --frame 0 "
-
-    def frames(self, cpu: int | None = None) -> list[Frame]:
-        """The calls that led to where the CPU is, innermost first."""
-        stack = self.execute(f"-stack-list-frames {self._at(cpu)}")["stack"]
-        return [Frame.of(frame) for frame in (stack if isinstance(stack, list) else [stack])]
-
-    def registers(
-        self, names: Iterable[str] | None = None, cpu: int | None = None
-    ) -> dict[str, int]:
-        """Integer registers by name, all if `names` is None. DebuggerError names unknown ones."""
-        return read_registers(self.execute, self._registers, names, self._at(cpu))
-
-    def register(self, name: str, cpu: int | None = None) -> int:
-        """One integer register."""
-        found = self.registers([name], cpu)
-        if name not in found:
-            raise DebuggerError(f"the register {name} holds no integer, or cannot be read")
-        return found[name]
-
-    def set_register(self, name: str, value: int, cpu: int | None = None) -> None:
-        """Give a register of a stopped CPU a new value."""
-        if name not in self._registers:
-            raise DebuggerError(f"gdb has no register {name}")
-        self.evaluate(f"${name} = {value:#x}", cpu)
-
-    def evaluate(self, expression: str, cpu: int | None = None) -> str:
-        """A C expression where the CPU is, as gdb writes its value."""
-        command = f"-data-evaluate-expression {self._at(cpu)}{quoted(expression)}"
-        return str(self.execute(command)["value"])
-
-    def evaluate_and_cont(self, expression: str) -> str:
-        """`evaluate` where it stands, and `cont`, with no pause for the value."""
-        if self._stop is None or self._stop.at_breakpoint:  # which is to be stepped off first
-            value = self.evaluate(expression)
-            self.cont()
-            return value
-        lines = [f"-data-evaluate-expression {quoted(expression)}", "-exec-continue"]
-        self._stop = None  # it runs, also if gdb refuses the expression
-        found = self._views.execute_all([*map(Command, lines)], standing=True)
-        return str(found[0][0].payload["value"])
-
-    def value(self, expression: str, cpu: int | None = None) -> int:
-        """The same of an integer, enumeration or pointer, as a number without a sign."""
-        return int(self.evaluate(f"(unsigned long long)({expression})", cpu))
-
-    def text(self, expression: str, cpu: int | None = None) -> str:
-        """The characters that a `const char *` points to, at most 200 of them."""
-        return text_in(self.evaluate(expression, cpu))
-
-    def symbol(self, name: str) -> int:
-        """The address of a function or variable. DebuggerError if there is none."""
-        return self.value(f"&{name}")
-
-    def line_of(self, address: int) -> str | None:
-        """The source line, "file.c:12", or None."""
-        return line_in(self.command(f"info line *{address:#x}"))
 
     # For a machine that is put back to a snapshot
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from ..channel import Timeout
 from ..errors import DebuggerError
-from ..wire.gdbmi import unescape
+from ..wire.gdbmi import quoted, unescape
+from .stops import Frame
 
 Execute = Callable[[str], dict[str, Any]]
 """Executes an MI command and gives its result."""
@@ -72,15 +75,83 @@ def _readable(execute: Execute, known: Mapping[str, int], at: str) -> dict[str, 
         return found
 
 
-def line_in(said: str) -> str | None:
-    """The source line, "file.c:12", of what `info line` says; None if there is none."""
-    found = _LINE.search(said)
-    return f"{found[2]}:{found[1]}" if found else None
+class Values(ABC):
+    """What a stopped machine holds, by C expressions and by names of registers.
 
+    cpu  in every call: the CPU it is about; None: the one that stopped, which gdb has
+         chosen by itself
+    """
 
-def text_in(value: str) -> str:
-    """The characters of a `const char *` as gdb writes it. DebuggerError if it points to none."""
-    found = _TEXT.search(value)
-    if found is None:
-        raise DebuggerError(f"{value} points to no text")
-    return unescape(found[1])
+    _cpus: dict[int, int]
+    _registers: dict[str, int]
+
+    @abstractmethod
+    def execute(self, command: str, timeout: Timeout = None) -> dict[str, Any]:
+        """Execute an MI command and return its result."""
+
+    @abstractmethod
+    def command(self, line: str, timeout: Timeout = None) -> str:
+        """Execute a command as a person types it, and return what it prints."""
+
+    @property
+    def cpus(self) -> dict[int, int]:
+        """The logical number of each CPU, by gdb's number of its thread."""
+        return dict(self._cpus)
+
+    def _at(self, cpu: int | None) -> str:
+        """The option that makes a command be about this CPU."""
+        if cpu is None:
+            return ""
+        threads = [thread for thread, number in self._cpus.items() if number == cpu]
+        if not threads:
+            raise DebuggerError(f"there is no CPU {cpu}; there are {sorted(self._cpus.values())}")
+        return f"--thread {threads[0]} --frame 0 "
+
+    def frames(self, cpu: int | None = None) -> list[Frame]:
+        """The calls that led to where the CPU is, innermost first."""
+        stack = self.execute(f"-stack-list-frames {self._at(cpu)}")["stack"]
+        return [Frame.of(frame) for frame in (stack if isinstance(stack, list) else [stack])]
+
+    def registers(
+        self, names: Iterable[str] | None = None, cpu: int | None = None
+    ) -> dict[str, int]:
+        """Integer registers by name, all if `names` is None. DebuggerError names unknown ones."""
+        return read_registers(self.execute, self._registers, names, self._at(cpu))
+
+    def register(self, name: str, cpu: int | None = None) -> int:
+        """One integer register."""
+        found = self.registers([name], cpu)
+        if name not in found:
+            raise DebuggerError(f"the register {name} holds no integer, or cannot be read")
+        return found[name]
+
+    def set_register(self, name: str, value: int, cpu: int | None = None) -> None:
+        """Give a register of a stopped CPU a new value."""
+        if name not in self._registers:
+            raise DebuggerError(f"gdb has no register {name}")
+        self.evaluate(f"${name} = {value:#x}", cpu)
+
+    def evaluate(self, expression: str, cpu: int | None = None) -> str:
+        """A C expression where the CPU is, as gdb writes its value."""
+        command = f"-data-evaluate-expression {self._at(cpu)}{quoted(expression)}"
+        return str(self.execute(command)["value"])
+
+    def value(self, expression: str, cpu: int | None = None) -> int:
+        """The same of an integer, enumeration or pointer, as a number without a sign."""
+        return int(self.evaluate(f"(unsigned long long)({expression})", cpu))
+
+    def text(self, expression: str, cpu: int | None = None) -> str:
+        """The characters that a `const char *` points to, at most 200 of them."""
+        found = _TEXT.search(self.evaluate(expression, cpu))
+        if found is None:
+            raise DebuggerError(f"{expression!r} points to no text")
+        return unescape(found[1])
+
+    def symbol(self, name: str) -> int:
+        """The address of a function or variable. DebuggerError if there is none."""
+        return self.value(f"&{name}")
+
+    def line_of(self, address: int) -> str | None:
+        """The source line, "file.c:12", or None."""
+        found = _LINE.search(self.command(f"info line *{address:#x}"))
+        return f"{found[2]}:{found[1]}" if found else None
