@@ -76,6 +76,8 @@ class Channel:
         self._bell = threading.Condition(self.lock)
         self.seen: Callable[[], Sequence[str]] = tuple
         """Gives the last lines seen, for the message of an error; the console sets it."""
+        self.standing = False
+        """Whether the emulator last said that the machine is stopped."""
         self.journal = Journal()
         """Gets what every wire carries, for whoever has to explain a failure later."""
         self._heard = 0
@@ -159,7 +161,8 @@ class Channel:
             if ending is not None:
                 raise ending(awaited, self.seen())
             if (left := deadline.left) == 0:
-                raise WaitTimeout(awaited, deadline.seconds, self.seen())
+                stands = self.standing and needs is Needs.FIRMWARE
+                raise WaitTimeout(awaited, deadline.seconds, self.seen(), standing=stands)
             self._listen(heard, left if every is None else min(left, every))
 
     def _require_own(self, awaited: str) -> None:

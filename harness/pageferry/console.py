@@ -357,6 +357,7 @@ class Console:
     def await_log(self, text: str, timeout: Timeout = None) -> None:
         """Wait until the log has, or since the start or restore has had, the line `text`.
 
+        The log is what our firmware prints as "# text"; for other output there is `expect`.
         Raises what `Channel.await_fact` does.
         """
 

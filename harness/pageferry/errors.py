@@ -89,11 +89,18 @@ class HarnessError(_Told):
 
 
 class WaitTimeout(HarnessError):
-    """The fact `awaited` did not come true within `seconds`."""
+    """The fact `awaited` did not come true within `seconds`.
 
-    def __init__(self, awaited: str, seconds: float, seen: Sequence[str] = ()) -> None:
-        super().__init__(f"nothing in {seconds:g} s", awaited, seen)
+    standing  whether the machine had been stopped, and could not bring it about
+    """
+
+    def __init__(
+        self, awaited: str, seconds: float, seen: Sequence[str] = (), *, standing: bool = False
+    ) -> None:
+        stands = ", for the machine was stopped; `cont` lets it run" if standing else ""
+        super().__init__(f"nothing in {seconds:g} s{stands}", awaited, seen)
         self.seconds = seconds
+        self.standing = standing
 
 
 class NotReady(WaitTimeout):

@@ -340,7 +340,8 @@ class Work:
             reply = self.pending.result(timeout)
         except WaitTimeout as error:
             awaited = f"guest {guest.name} to come back from {self.what} ({guest.where()})"
-            raise WaitTimeout(awaited, error.seconds, error.seen) from error
+            stands = error.standing
+            raise WaitTimeout(awaited, error.seconds, error.seen, standing=stands) from error
         if reply.status is Status.STOPPED:
             raise GuestStopped(guest.vm, reply.text, guest.index)
         if reply.status is not Status.OK:

@@ -139,6 +139,7 @@ class Machine(Waiting):
         self._closing = False
         self.channel = Channel()
         log = owned.enter_context(self._console_log.open("wb")) if self._console_log else None
+        self.channel.standing = True  # QEMU is started stopped
         self.console = Console(self.channel, log)
         owned.callback(self.console.close)
         self.monitor = Monitor(self.channel, self._on_event)
@@ -247,6 +248,8 @@ class Machine(Waiting):
         if event["event"] == "GUEST_PANICKED":
             self.console.catch_up()
             self.channel.halt(partial(FirmwarePanic, "it wrote to pvpanic and said nothing"))
+        elif event["event"] in ("STOP", "RESUME"):
+            self.channel.standing = event["event"] == "STOP"
         elif event["event"] in ("RESET", "SHUTDOWN") and event["data"]["guest"]:
             self.console.catch_up()
             why = f"the machine stopped by itself: {event['data']['reason']}"

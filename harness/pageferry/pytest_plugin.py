@@ -13,7 +13,7 @@ Pageferry: everything here is imported by whoever needs it first.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,8 +33,11 @@ MARKERS = (
     "pageferry(cpus, icount): the kind of machine that this test's fixtures give",
     "needs(capability, ...): skip unless the target has " + ", ".join(options.CAPABILITIES),
 )
-WANTED = ("cpus", "icount")
-"""What the marker `pageferry` takes."""
+WANTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "cpus": (lambda it: type(it) is int and it > 0, "a number of CPUs"),
+    "icount": (lambda it: isinstance(it, bool), "True or False"),
+}
+"""What the marker `pageferry` takes: what it may be, and that in words."""
 
 ARCH = "pageferry_arch"
 """The fixture that every other one here stands on, and the parameter in the id of a test."""
@@ -101,6 +104,10 @@ def _wanted(item: pytest.Item) -> dict[str, Any]:
             raise pytest.UsageError(
                 f"{item.nodeid}: the mark pageferry takes {', '.join(WANTED)}, not {unknown[0]!r}"
             )
+        for name, value in mark.kwargs.items():
+            is_right, what = WANTED[name]
+            if not is_right(value):
+                raise pytest.UsageError(f"{item.nodeid}: {name}={value!r} is not {what}")
         wanted = {**mark.kwargs, **wanted}
     if wanted.get("icount") and wanted.get("cpus", 1) > 1:
         raise pytest.UsageError(f"{item.nodeid}: instructions are counted on one CPU only")

@@ -41,7 +41,7 @@ def test_a_machine_has_one_debugger(bed: Testbed) -> None:
 def test_an_interrupted_machine_stands_until_it_goes_on(bed: Testbed, gdb: Debugger) -> None:
     assert gdb.interrupt().signal == "SIGINT"
     pending = bed.machine.console.submit("ask 1 1 0")
-    with pytest.raises(WaitTimeout):
+    with pytest.raises(WaitTimeout, match="for the machine was stopped; `cont` lets it run"):
         pending.result(BRIEF)
     gdb.cont()
     pending.result()

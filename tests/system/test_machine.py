@@ -206,3 +206,12 @@ def test_many_lines_for_a_person_are_answered_in_their_order(machine: Machine) -
     lines = ["info version", "info status", "no such command", "info version"]
     monitor = machine.monitor
     assert monitor.human_all(lines) == [monitor.human(line) for line in lines]
+
+
+def test_a_wait_that_a_stopped_machine_ends_says_so(machine: Machine) -> None:
+    machine.stop()
+    with pytest.raises(WaitTimeout, match="for the machine was stopped; `cont` lets it run"):
+        machine.console.request("hello", timeout=0.05)
+    machine.cont()
+    with pytest.raises(WaitTimeout, match=r"nothing in 0\.05 s\n"):
+        machine.console.await_log("nobody says this", 0.05)

@@ -216,19 +216,31 @@ NONSENSE = """
 
     @pytest.mark.pageferry(legs=3)
     def test_legs(): pass
+
+    @pytest.mark.pageferry(cpus="3")
+    def test_text(): pass
+
+    @pytest.mark.pageferry(cpus=0)
+    def test_none(): pass
+
+    @pytest.mark.pageferry(icount="yes")
+    def test_yes(): pass
 """
 
 
 def test_a_mark_that_says_nonsense_is_an_error(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(NONSENSE)
     result = pytester.runpytest_subprocess()
-    result.assert_outcomes(errors=4)
+    result.assert_outcomes(errors=7)
     result.stdout.fnmatch_lines(
         [
             "*no capability is called 'magic'; there are: console, *",
             "*::test_counted: instructions are counted on one CPU only",
             "*::test_crowd: our firmware takes 1 to 5 CPUs",
             "*the mark pageferry takes cpus, icount, not 'legs'",
+            "*::test_text: cpus='3' is not a number of CPUs",
+            "*::test_none: cpus=0 is not a number of CPUs",
+            "*::test_yes: icount='yes' is not True or False",
         ]
     )
 

@@ -113,6 +113,7 @@ class Debugger(Values):
             self._stop = None
         elif notice.kind == "stopped" and "frame" in notice.payload:
             self._stop = Stop.of(notice.payload)
+        self._channel.standing = self._stop is not None
 
     @property
     def pid(self) -> int:
