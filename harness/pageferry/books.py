@@ -33,7 +33,7 @@ RECORDS_KEPT = 4096
 def records(firmware: Reader, machine: Machine) -> dict[HPA, Record]:
     """The record of every frame that is not the hypervisor's, by the frame's address.
 
-    The layout is read from the debug information once; 8,192 typed reads would be slow.
+    The layout is read from the debug information once; thousands of typed reads would be slow.
     """
     data, size = firmware.read_bytes("frames"), firmware.size("frames[0]")
     names, layout = _layout(firmware)

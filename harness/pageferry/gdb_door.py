@@ -9,6 +9,7 @@ looks at the slots every tick.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -47,10 +48,12 @@ class SlotAnswer:
 
 
 class GdbDoor:
-    """Requests to the firmware of a machine through its debugger, one at a time."""
+    """Requests to the firmware of a machine through its debugger, one at a time: a thread
+    waits for another's."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._turn = threading.Lock()
         self._number = machine.image.enum("door")["DOOR_GDB"]
         self._states = machine.image.enum("slot_state")
         layout = machine.image.bind(machine.memory)
@@ -82,14 +85,17 @@ class GdbDoor:
         """
         if len(arguments) > self._arguments:
             raise ValueError(f"a slot has {self._arguments} arguments, not {len(arguments)}")
+        padding = [0] * (self._arguments - len(arguments))
+        with self._turn:
+            return self._request([operation, vm, vcpu, *arguments, *padding], timeout)
+
+    def _request(self, words: Sequence[int], timeout: Timeout) -> SlotAnswer:
         gdb = self._machine.debugger()
         deadline = Deadline.after(timeout)
         ran = gdb.running
         sequence = next(_sequence)
         slot = self._free_slot(gdb, deadline)
-        padding = [0] * (self._arguments - len(arguments))
-        head = [self._states["SLOT_SUBMITTED"], sequence, operation, vm, vcpu]
-        values = [*head, *arguments, *padding]
+        values = [self._states["SLOT_SUBMITTED"], sequence, *words]
         for (offset, size), value in zip(self._fields, values, strict=True):
             slot[offset : offset + size] = value.to_bytes(size, "little")
         condition = f"door == {self._number}"
@@ -109,12 +115,21 @@ class GdbDoor:
             slot = bytearray(gdb.memory.read(self._address, self._size))
             if int.from_bytes(slot[offset : offset + size], "little") in free:
                 return slot
+            self._clear_away(gdb)
             gdb.cont()  # for a moment: it was stopped between the answer and its end
             try:
                 gdb.interrupt(deadline)
             except WaitTimeout as error:
                 awaited = "the slot of gdb's door to be free"
                 raise WaitTimeout(awaited, error.seconds, error.seen) from error
+
+    def _clear_away(self, gdb: Debugger) -> None:
+        """The breakpoint of a request whose wait was ended by Ctrl-C: while there is one where
+        the machine stands, it may not get on between two looks."""
+        listed = gdb.execute("-break-list")["BreakpointTable"]["body"]
+        for found in (it.get("bkpt", it) for it in listed):
+            if (found["disp"], found.get("original-location")) == ("del", f"*{ANSWERED}"):
+                gdb.execute(f"-break-delete {found['number']}")
 
 
 def _answer(request: str, sequence: int) -> SlotAnswer:

@@ -161,6 +161,7 @@ class Testbed:
     def restore(self, name: str = READY) -> None:
         """Back to the moment when both guests were ready, or to a snapshot; both answer.
 
+        A snapshot is to be of a moment when no request was on its way, or they may not.
         TargetLacks for a snapshot of a machine that has none.
         """
         if self._remote is None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -127,6 +128,29 @@ def test_requests_by_gdb_and_console_may_take_turns(bed: Testbed) -> None:
         bed.remap(owner, page, other, to, door)
         owner, other, page = other, owner, to
     assert owner.stage2(page).mapped
+
+
+def test_the_breakpoint_of_a_request_that_ctrl_c_ended_does_not_remain(
+    bed: Testbed, by_gdb: GdbDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    a, gdb = bed.guests[0], bed.machine.debugger()
+    watch = [0x1234, Command.WATCH, a.gva(a.page(0))]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(gdb, "_wait_at_temporary", press_ctrl_c)
+        by_gdb.request(Operation.ASK, a.vm, watch)
+    with pytest.raises(WaitTimeout, match="the slot of gdb's door to be free"):
+        by_gdb.request(Operation.REMAP, a.vm, [], BRIEF)
+    assert gdb.execute("-break-list")["BreakpointTable"]["body"] == []
+
+
+def test_two_threads_take_turns_at_the_door(bed: Testbed, by_gdb: GdbDoor) -> None:
+    vms = [guest.vm for guest in bed.guests] * 4
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda vm: by_gdb.request(Operation.RELINQUISH, vm, [1]), vms))
+    assert {answer.status for answer in answers} == {Status.MISALIGNED}
 
 
 def test_an_answer_to_the_console_is_not_taken_for_the_door_s(bed: Testbed) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from ..address import HPA
 from ..channel import Channel, Deadline, Needs, Timeout
+from ..child import GRACE
 from ..errors import DebuggerError, HarnessError, WaitTimeout
 from ..memory import BOTTOM
 from ..wire.gdbmi import Notice, Result, quoted
@@ -37,8 +38,8 @@ PROGRAM = "gdb-multiarch"
 STEPS = 5
 """Times that a step is taken which changes nothing."""
 
-CORE = 16
-"""Registers, the first that gdb lists, of which every step changes one or the address."""
+CORE = 33
+"""Registers, the first that gdb lists, of which a step changes one or the address."""
 
 
 class Debugger(Values):
@@ -68,6 +69,7 @@ class Debugger(Values):
     ) -> None:
         self._channel = channel
         self._stop: Stop | None = None
+        self._resumed = 0  # how often gdb said that it runs
         self.closed = False
         """Whether it was closed. One that ended by itself is not."""
         self.memory = GdbMemory(self._execute_physical, lambda: self.running, base, size)
@@ -111,6 +113,7 @@ class Debugger(Values):
         """On the loop thread, while the channel is changing."""
         if notice.kind == "running":
             self._stop = None
+            self._resumed += 1
         elif notice.kind == "stopped" and "frame" in notice.payload:
             self._stop = Stop.of(notice.payload)
         self._channel.standing = self._stop is not None
@@ -185,13 +188,18 @@ class Debugger(Values):
         stop = self.step_instruction()
         return not stop.at_breakpoint or stop.frame.address == before.frame.address
 
-    def _resume(self, *commands: Command) -> None:
+    def _resume(self, *commands: Command) -> list[tuple[Result, str]]:
         """Execute commands of which the last lets it run."""
-        before, self._stop = self._stop, None
+        before, times = self._stop, self._resumed
+        self._stop = None
         try:
-            self._views.execute_all(commands, standing=True)
-        except DebuggerError:
-            self._stop = before
+            return self._views.execute_all(commands, standing=True)
+        except BaseException as error:
+            if not isinstance(error, HarnessError):  # Ctrl-C: gdb may be about to say it
+                with suppress(HarnessError):
+                    self._gdb.execute("-gdb-show confirm", GRACE)
+            if self._resumed == times:
+                self._stop = before
             raise
 
     def evaluate_and_cont(self, expression: str) -> str:
@@ -201,8 +209,7 @@ class Debugger(Values):
             self.cont()
             return value
         lines = [f"-data-evaluate-expression {quoted(expression)}", "-exec-continue"]
-        self._stop = None  # it runs, also if gdb refuses the expression
-        found = self._views.execute_all([*map(Command, lines)], standing=True)
+        found = self._resume(*map(Command, lines))
         return str(found[0][0].payload["value"])
 
     def interrupt(self, timeout: Timeout = None) -> Stop:
@@ -297,12 +304,12 @@ class Debugger(Values):
                 break
         return stop
 
-    def _standing(self) -> tuple[int, dict[str, int]] | None:
-        """Where the machine stands and with what in the registers; None while it runs."""
+    def _standing(self) -> tuple[int, int, dict[str, int]] | None:
+        """Which CPU stands where and with what in its registers; None while it runs."""
         if self._stop is None:
             return None
         names = [name for name, number in self._registers.items() if number < CORE]
-        return self._stop.frame.address, self.registers(names)
+        return self._stop.thread, self._stop.frame.address, self.registers(names)
 
     # Breakpoints
 

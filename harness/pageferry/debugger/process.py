@@ -54,11 +54,12 @@ SETTINGS = (
 
 BUFFERED = (
     "python import ctypes; pageferry_c = ctypes.CDLL(None); "
-    "pageferry_buffer = ctypes.create_string_buffer(1 << 16); "
-    "pageferry_c.setvbuf("
-    "ctypes.c_void_p.in_dll(pageferry_c, 'stdout'), pageferry_buffer, 0, 1 << 16)"
+    "pageferry_c.malloc.restype = ctypes.c_void_p; "
+    "pageferry_c.setvbuf(ctypes.c_void_p.in_dll(pageferry_c, 'stdout'), "
+    "ctypes.c_void_p(pageferry_c.malloc(1 << 16)), 0, 1 << 16)"
 )
-"""Has gdb write what it flushes, and not each character: _IOFBF of setvbuf(3) is 0."""
+"""Has gdb write what it flushes, and not each character: _IOFBF of setvbuf(3) is 0. The
+buffer is never freed, so that gdb can write to its end."""
 
 ROOM_CHECK = 0.001
 """Seconds between looks whether gdb has read some of a full input."""
@@ -162,6 +163,8 @@ class Gdb:
             case Result(token=int(token)) if command := self._commands.get(token):
                 with self._channel.changing():
                     command.result = record
+                    if record.kind == "running":  # the notice of it comes after this
+                        self._heard(Notice("running", record.line))
             case Text("console"):
                 open_ones = (it for it in self._commands.values() if it.result is None)
                 if command := next(open_ones, None):  # gdb speaks of the one it is at
