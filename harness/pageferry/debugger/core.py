@@ -39,7 +39,7 @@ STEPS = 5
 """Times that a step is taken which changes nothing."""
 
 CORE = 33
-"""Registers, the first that gdb lists, of which a step changes one or the address."""
+"""Registers, the first that gdb lists: the general ones, of which a step changes one, or pc."""
 
 
 class Debugger(Values):
