@@ -50,7 +50,8 @@ void arch_init(void);
 /* How many CPUs the machine has. */
 unsigned arch_cpu_count(void);
 
-/* Make another CPU enter cpu_main(), and return when it is about to. */
+/* Have another CPU enter cpu_main(): soon after this returns, and no other is started
+ * before it is there. Panics if the platform refuses. */
 void arch_cpu_start(struct cpu *cpu);
 
 /* The CPU that executes this. */

@@ -174,7 +174,7 @@ _Noreturn void panic_at(const char *file, unsigned line, const char *format, ...
 
 struct cpu {
     unsigned number;
-    volatile bool online;
+    volatile bool online; /* it has entered cpu_main() */
     struct vcpu *loaded;  /* whose context is in it */
     uint64_t exit_reason; /* of the last exit, for the panic line */
 };

@@ -63,20 +63,15 @@ void arch_cpu_start(struct cpu *cpu)
     complete();
     if (psci(PSCI_CPU_ON, affinities[cpu->number], hpa_of(other_cpu).value, hpa_of(cpu).value) != PSCI_SUCCESS)
         panic("the firmware does not start CPU %u", cpu->number);
-    for (uint64_t tries = 0; !cpu->online; tries++)
-        if (tries > SPIN_LIMIT)
-            panic("CPU %u does not start", cpu->number);
 }
 
 /* Where boot.S leaves each other CPU. */
 void start_other_cpu(void)
 {
-    struct cpu *cpu = arch_this_cpu();
     traps_init();
     guests_init();
     interrupts_init();
-    cpu->online = true;
-    cpu_main(cpu);
+    cpu_main(arch_this_cpu());
 }
 
 void arch_kick(const struct cpu *cpu)

@@ -50,19 +50,16 @@ void arch_cpu_start(struct cpu *cpu)
     starting_stack = &stack->cpu;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     int64_t error = SBI_CALL(SBI_HSM, SBI_HART_START, harts[cpu->number], hpa_of((void *)start_hart).value);
-    for (uint64_t tries = 0; error == 0 && !cpu->online; tries++)
-        error = tries > SPIN_LIMIT;
     if (error)
-        panic("CPU %u, hart %lu does not start", cpu->number, harts[cpu->number]);
+        panic("the firmware does not start CPU %u, hart %lu: error -%lu", cpu->number, harts[cpu->number],
+              (uint64_t)-error);
 }
 
 /* Where boot.S leaves each other CPU. */
 void hart_main(void)
 {
-    struct cpu *cpu = arch_this_cpu();
     hart_init();
-    cpu->online = true;
-    cpu_main(cpu);
+    cpu_main(arch_this_cpu());
 }
 
 void arch_kick(const struct cpu *cpu)

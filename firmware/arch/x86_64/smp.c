@@ -47,20 +47,15 @@ void arch_cpu_start(struct cpu *cpu)
     cpu_stack = (uint32_t)hpa_of(stacks[cpu->number] + STACK_SIZE).value;
     send_interrupt(cpu->number, ICR_INIT);
     send_interrupt(cpu->number, ICR_STARTUP | TRAMPOLINE / PAGE_SIZE);
-    for (uint64_t tries = 0; !cpu->online; tries++)
-        if (tries > SPIN_LIMIT)
-            panic("CPU %u does not start", cpu->number);
 }
 
 /* Where boot.S leaves each other CPU. */
 void start_other_cpu(void)
 {
-    struct cpu *cpu = arch_this_cpu();
     traps_init();
-    svm_init(cpu->number);
+    svm_init(arch_this_cpu()->number);
     interrupts_init();
-    cpu->online = true;
-    cpu_main(cpu);
+    cpu_main(arch_this_cpu());
 }
 
 void arch_kick(const struct cpu *cpu)
