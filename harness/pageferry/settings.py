@@ -9,6 +9,7 @@ nearly one of these, raise ValueError, which names where it came from and what w
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -133,6 +134,17 @@ def _file(text: str, base: Path) -> Path:
     return path
 
 
+def _new_folder(text: str, base: Path) -> Path:
+    """A folder that is there to be written to, or can be made where it is needed; not before."""
+    path = _path(text, base)
+    there = next(it for it in (path, *path.parents) if os.path.lexists(it))
+    if not there.is_dir():
+        raise ValueError(f"it is a folder that can be made and written, but {there} is none")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"it is a folder that can be made and written, but {there} cannot be")
+    return path
+
+
 OPTIONS = (
     Option("arch", _archs, ("x86_64",), "architecture of the machine; several as A,B or all"),
     Option("cpus", _count, 1, f"number of its CPUs, 1 to {CPU_LIMIT} for our firmware"),
@@ -156,7 +168,9 @@ OPTIONS = (
     ),
     Option("kernel", _file, None, "ELF file that the fixture `machine` boots, one of your own"),
     Option("firmware", _path, None, "folder of hypervisor.elf and agent.elf"),
-    Option("evidence", _path, Path("build/evidence"), "folder that gets one folder a failed test"),
+    Option(
+        "evidence", _new_folder, Path("build/evidence"), "folder that gets one folder a failed test"
+    ),
 )
 
 

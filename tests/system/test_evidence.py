@@ -244,11 +244,11 @@ def test_what_the_oracles_found_is_told_where_the_failure_does_not(failed: Run) 
 
 def test_a_folder_that_cannot_be_made_hides_no_failure(bench: pytest.Pytester) -> None:
     bench.makepyfile(FIVE_LINES)
-    (bench.path / "file").write_text("in the way")
-    result = bench.runpytest_subprocess("--pageferry-evidence=file/evidence")
+    (bench.path / "build").write_text("in the way")
+    result = bench.runpytest_subprocess()
     result.assert_outcomes(failed=1, warnings=1)
     result.stdout.fnmatch_lines(
-        ["E *GuestFault*", "*evidence in */file/evidence/* is not complete*"]
+        ["E *GuestFault*", "*evidence in */build/evidence/* is not complete*"]
     )
 
 

@@ -76,6 +76,10 @@ def test_the_head_of_the_report_says_what_a_machine_would_be(pytester: pytest.Py
             "--pageferry-kernel=no.elf",
             "ERROR: --pageferry-kernel=no.elf: there is no file */no.elf",
         ),
+        (
+            "--pageferry-evidence=/dev/null/ev",
+            "ERROR: --pageferry-evidence=/dev/null/ev: it is a folder *, but /dev/null is none",
+        ),
     ],
 )
 def test_a_bad_value_ends_the_run_before_it_begins(

@@ -125,6 +125,28 @@ def test_a_bad_value_is_named_with_its_place_and_what_would_do(
         gathered(None, {name: text})
 
 
+@pytest.mark.parametrize("place", ["line", "environ", "ini"])
+def test_evidence_that_cannot_become_a_folder_is_a_bad_value(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    why = f"it is a folder that can be made and written, but {tmp_path}/file is none"
+    with pytest.raises(ValueError, match=f"file/below: {why}"):
+        gathered(**{place: {"evidence": f"{tmp_path}/file/below"}})
+
+
+def test_evidence_that_cannot_be_written_is_a_bad_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may everything
+    why = f"it is a folder that can be made and written, but {tmp_path} cannot be"
+    with pytest.raises(ValueError, match=f"new/folder: {why}"):
+        gathered({"evidence": f"{tmp_path}/new/folder"})
+
+
+def test_evidence_is_no_folder_until_it_is_needed(tmp_path: Path) -> None:
+    assert gathered({"evidence": f"{tmp_path}/new/folder"}).evidence == tmp_path / "new/folder"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_kernel_of_one_s_own_may_have_more_cpus() -> None:
     assert gathered({"cpus": "6", "kernel": __file__}).cpus == 6
 
