@@ -124,12 +124,15 @@ def run(
     from rich.console import Console
 
     from .report import mechanisms, show, side_by_side
+    from .report.documents import make_way
     from .testbed import Door
 
     with _failing_as("run"):
         documents = Documents(
             _named(arch), "build/run/{}/result.json", output, together=arch == ALL
         )
+        if svg is not None:
+            make_way(svg)
     work = partial(mechanisms.run, door=Door(door), qemu=qemu)
     results, status = _on_each("run", arch, work)
     with _failing_as("run"):

@@ -22,6 +22,18 @@ def test_cpus_that_our_firmware_does_not_take_are_told_as_pytest_does(
     assert f"'--cpus': {cpus}: our firmware takes 1 to 5 CPUs" in ran.output
 
 
+@pytest.mark.parametrize("where", ["--svg", "--output"])
+def test_a_file_that_cannot_be_written_is_told_before_a_machine_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(main, ["run", "--qemu", "no-such-qemu", where, "/dev/null/file"])
+    assert ran.exit_code == FAILED
+    assert ran.output == "pageferry run: NotADirectoryError: " + (
+        "[Errno 20] Not a directory: '/dev/null/file'\n"
+    )
+
+
 def test_an_option_of_gdb_s_in_front_of_its_place_is_told_with_that() -> None:
     ran = CliRunner().invoke(main, ["debug", "-ex", "hv help"])
     assert ran.exit_code == FAILED

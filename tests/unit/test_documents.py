@@ -1,12 +1,13 @@
 """Where the JSON of a command goes."""
 
 import os
+import select
 import stat
 from pathlib import Path
 
 import pytest
 
-from pageferry.report.documents import Documents
+from pageferry.report.documents import Documents, make_way
 
 
 def documents(output: Path) -> Documents:
@@ -69,3 +70,45 @@ def test_a_full_device_is_an_error_and_stays_a_device(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         documents(output).write({"one": 1})
     assert stat.S_ISCHR(output.stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["file/document", "file/new/document", "link"])
+def test_a_path_that_cannot_be_written_is_told_before_there_is_a_document(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file/nothing")
+    with pytest.raises(OSError, match=f"'{tmp_path / name}'$"):
+        make_way(tmp_path / name)
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_told_before_there_is_a_document() -> None:
+    with pytest.raises(OSError, match=r"'/proc/document'$"):
+        make_way(Path("/proc/document"))
+
+
+def test_a_device_that_cannot_be_written_is_told_before_there_is_a_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may everything
+    with pytest.raises(PermissionError, match="/dev/null"):
+        make_way(Path("/dev/null"))
+
+
+def test_a_link_to_what_is_not_there_yet_may_stay(tmp_path: Path) -> None:
+    output = tmp_path / "link"
+    output.symlink_to("target")
+    documents(output).write({"one": 1})
+    assert (tmp_path / "target").read_text() == "1\n"
+
+
+def test_to_make_way_leaves_nothing_and_no_reader_of_a_pipe_sees_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        make_way(tmp_path / "pipe")
+        make_way(tmp_path / "file")
+        assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+        assert select.select([reader], [], [], 0) == ([], [], [])
+    finally:
+        os.close(reader)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -41,9 +44,7 @@ class Documents:
         self._together = together
         self._paths = {name: Path(usual.format(name)) for name in names}
         for path in [output] if output else self._paths.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if _is_ordinary(path):
-                path.unlink(missing_ok=True)
+            make_way(path)
 
     def write(self, found: Mapping[str, object]) -> tuple[str, list[Path]]:
         """Write what was found, by name; give the text of the whole, and the files. OSError."""
@@ -53,7 +54,7 @@ class Documents:
         else:
             files = {self._paths[name]: _text(document) for name, document in found.items()}
         for path, text in files.items():
-            _write(path, f"{text}\n")
+            write(path, f"{text}\n")
         return whole, list(files)
 
 
@@ -66,8 +67,30 @@ def _is_ordinary(path: Path) -> bool:
     return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing, where that can be."""
+def make_way(path: Path) -> None:
+    """Make sure, before anything is found that `write` is to put there, that it can.
+
+    What an earlier run has left is removed. Raises OSError.
+    """
+    try:
+        with suppress(FileExistsError):  # if that is no folder, it is told below
+            path.parent.mkdir(parents=True)
+        if _is_ordinary(path):
+            path.unlink(missing_ok=True)
+            with WholeOrNothing(path) as part:
+                part.touch()
+            path.unlink()
+        elif not path.exists():  # a link to what is not there yet
+            path.touch()
+            path.resolve().unlink()
+        elif not os.access(path, os.W_OK):  # to open a pipe is more than to look
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # not a part's name
+
+
+def write(path: Path, text: str) -> None:
+    """All of it or nothing, where that can be. Raises OSError."""
     if not _is_ordinary(path):
         path.write_text(text)
         return

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..address import HPA, PAGE_SIZE
 from ..verdict import Access, End, Scene
+from .documents import write
 from .mechanisms import ROUNDS, Result, Shown
 
 RUNS = {
@@ -162,9 +163,9 @@ def print_reasons(result: Result, console: Console, where: str = "") -> None:
 
 
 def draw(show: Callable[[Console], None], title: str, path: Path) -> None:
-    """What is printed in a terminal of 80 columns, as an SVG picture."""
+    """What is printed in a terminal of 80 columns, as an SVG picture. OSError."""
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=84, file=nowhere, force_terminal=True)
         show(console)
     picture = console.export_svg(title=title)
-    path.write_text(_WEB_FONT.sub("", picture))
+    write(path, _WEB_FONT.sub("", picture))
