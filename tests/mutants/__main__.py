@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -111,16 +112,29 @@ def show(row: Row) -> str:
     return f"{row.mutant.name:30} {row.arch:8} {row.seconds:5.1f} s  {caught}"
 
 
+def _named(name: str) -> Mutant:
+    """The mutant of this name, else what there is that looks like it."""
+    if name in MUTANTS:
+        return MUTANTS[name]
+    close = ", ".join(get_close_matches(name, MUTANTS, cutoff=0.5))
+    like = f"; like it: {close}" if close else ""
+    raise click.UsageError(f"no mutant is called {name!r}{like}; --list shows all")
+
+
 @click.command()
 @click.option("--arch", type=click.Choice([*architectures.names(), "all"]), default="all")
 @click.option("-j", "--jobs", default=os.cpu_count(), help="how many are tried at once")
+@click.option("--list", "only_list", is_flag=True, help="show what they break, and try none")
 @click.argument("names", nargs=-1)
-def main(arch: str, jobs: int, names: tuple[str, ...]) -> None:
+def main(arch: str, jobs: int, only_list: bool, names: tuple[str, ...]) -> None:
     """Try the mutants of these names, or all, and print the table."""
     archs = list(architectures.names()) if arch == "all" else [arch]
-    if unknown := [it for it in names if it not in MUTANTS]:
-        raise click.UsageError(f"no mutant is called {unknown[0]!r}: tests/mutants has them")
-    mutants = [MUTANTS[it] for it in names or MUTANTS]
+    mutants = [_named(it) for it in names or MUTANTS]
+    if only_list:
+        for mutant in mutants:
+            if any(mutant.applies_to(it) for it in archs):
+                click.echo(f"{mutant.name:30} {mutant.breaks}")
+        return
     for mutant in mutants:
         if not any(mutant.applies_to(it) for it in archs):
             raise click.UsageError(f"{mutant.name} is none of {arch}: its patch says why")

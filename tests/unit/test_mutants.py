@@ -5,8 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.mutants import MUTANTS, ROOT, Mutant, NotBuilt
-from tests.mutants.__main__ import judge
+from tests.mutants.__main__ import judge, main
 from tests.mutants.outcome import Outcome, Verdict, read
 
 from pageferry import arch as architectures
@@ -71,6 +72,27 @@ def test_a_mutant_is_none_where_it_says_that_there_is_nothing_to_catch() -> None
     assert set(MUTANTS["map_not_published"].nothing) == {"x86_64", "riscv64"}
     assert MUTANTS["map_not_published"].applies_to("aarch64")
     assert not MUTANTS["map_not_published"].applies_to("x86_64")
+
+
+# Which are to be tried
+
+
+def test_a_name_that_no_mutant_has_is_told_with_those_like_it() -> None:
+    ran = CliRunner().invoke(main, ["no_invalidatoin"])
+    assert ran.exit_code == 2
+    assert "no mutant is called 'no_invalidatoin'; like it: no_invalidation" in ran.output
+
+
+def test_a_name_that_is_like_none_is_told_with_how_to_see_all() -> None:
+    ran = CliRunner().invoke(main, ["zzz"])
+    assert "no mutant is called 'zzz'; --list shows all" in ran.output
+
+
+@pytest.mark.parametrize("arch", architectures.names())
+def test_the_list_has_every_mutant_of_an_architecture_and_what_it_breaks(arch: str) -> None:
+    ran = CliRunner().invoke(main, ["--list", "--arch", arch])
+    listed = [tuple(line.split(maxsplit=1)) for line in ran.output.splitlines()]
+    assert listed == [(it.name, it.breaks) for it in MUTANTS.values() if it.applies_to(arch)]
 
 
 # What a run against a mutant was
