@@ -119,6 +119,19 @@ def _wanted(item: pytest.Item) -> dict[str, Any]:
     return wanted
 
 
+def _needed(item: pytest.Item) -> list[str]:
+    """The capabilities that the test's marks name. UsageError for what is none."""
+    names: list[str] = []
+    for mark in item.iter_markers("needs"):
+        unknown = [*(it for it in mark.args if it not in options.CAPABILITIES), *mark.kwargs]
+        if unknown or not mark.args:
+            wrong = f"no capability is called {unknown[0]!r}" if unknown else "needs() names none"
+            there_are = ", ".join(options.CAPABILITIES)
+            raise pytest.UsageError(f"{item.nodeid}: {wrong}; there are: {there_are}")
+        names += mark.args
+    return names
+
+
 # The run
 
 
@@ -223,13 +236,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     bench = item.config.stash[BENCH]
     bench.begin(item)
     wanted = _wanted(item)
-    for mark in item.iter_markers("needs"):
-        for name in mark.args:
-            if name not in options.CAPABILITIES:
-                known = ", ".join(options.CAPABILITIES)
-                raise pytest.UsageError(f"no capability is called {name!r}; there are: {known}")
-            if name not in bench.settings.capabilities(wanted.get("arch"), wanted.get("cpus")):
-                pytest.skip(f"target lacks: {name}")
+    if needed := _needed(item):
+        there_are = bench.settings.capabilities(wanted.get("arch"), wanted.get("cpus"))
+        if lacking := [name for name in needed if name not in there_are]:
+            pytest.skip(f"target lacks: {lacking[0]}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -212,6 +212,16 @@ NONSENSE = """
     @pytest.mark.needs("magic")
     def test_magic(): pass
 
+    @pytest.mark.needs("icount", "magic")
+    @pytest.mark.pageferry(cpus=3)
+    def test_lacks_one(): pass
+
+    @pytest.mark.needs()
+    def test_named_none(): pass
+
+    @pytest.mark.needs(capability="snapshot")
+    def test_keyword(): pass
+
     @pytest.mark.pageferry(cpus=3, icount=True)
     def test_counted(): pass
 
@@ -235,10 +245,13 @@ NONSENSE = """
 def test_a_mark_that_says_nonsense_is_an_error(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(NONSENSE)
     result = pytester.runpytest_subprocess()
-    result.assert_outcomes(errors=7)
+    result.assert_outcomes(errors=10)
     result.stdout.fnmatch_lines(
         [
-            "*no capability is called 'magic'; there are: console, *",
+            "*::test_magic: no capability is called 'magic'; there are: console, *",
+            "*::test_lacks_one: no capability is called 'magic'; there are: *",
+            "*::test_named_none: needs() names none; there are: console, *",
+            "*::test_keyword: no capability is called 'capability'; there are: *",
             "*::test_counted: instructions are counted on one CPU only",
             "*::test_crowd: our firmware takes 1 to 5 CPUs",
             "*the mark pageferry takes cpus, icount, not 'legs'",
