@@ -1,5 +1,6 @@
 """Images as clang and gcc make them, read back value by value."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -361,6 +362,17 @@ def test_a_file_that_is_not_elf_is_no_image(tmp_path: Path, content: bytes) -> N
     file.write_bytes(content)
     with pytest.raises(ImageError, match="script is not an ELF file"):
         Image.load(file)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_that_is_no_image_is_named_by_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if there:
+        Path("script").write_text("#!/bin/sh")
+    with pytest.raises(ImageError, match=re.escape(str(tmp_path / "script"))):
+        Image.load("script")
 
 
 def test_a_big_endian_file_is_no_image(plain: Path, tmp_path: Path) -> None:

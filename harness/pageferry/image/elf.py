@@ -27,6 +27,8 @@ IMAGES_KEPT = 8
 FIRST_INSTRUCTIONS = 32
 """Bytes of the boot code: they tell architectures and hypervisors apart, not builds of one."""
 
+WANTED = "an image is little-endian ELF, as the linker makes it"
+
 
 class Image:
     """An ELF file of either class, little-endian, with or without debug information.
@@ -41,18 +43,20 @@ class Image:
             with parsing(name):
                 self._elf = ELFFile(BytesIO(content))
         except ImageError as error:
-            raise ImageError(f"{name} is not an ELF file: {error.__cause__}") from error
+            raise ImageError(f"is not an ELF file ({error.__cause__}): {WANTED}") from error
         if not self._elf.little_endian:
-            raise ImageError(f"{name} is big-endian; only little-endian images are understood")
+            raise ImageError(f"is big-endian: {WANTED}")
 
     @staticmethod
     def load(path: Path | str) -> Image:
         """The image in a file. ImageError if it cannot be read or is not an ELF file."""
+        path = Path(path).absolute()  # whoever reads the error may be elsewhere
         try:
-            content = Path(path).read_bytes()
+            return _parsed(path.name, path.read_bytes())
         except OSError as error:
             raise ImageError(f"cannot read the image {path}: {error.strerror}") from error
-        return _parsed(Path(path).name, content)
+        except ImageError as error:
+            raise ImageError(f"{path} {error}") from error
 
     @property
     def machine(self) -> str:
