@@ -18,6 +18,7 @@ import click
 from . import arch as architectures
 from .errors import GuestReport, HarnessError
 from .inspect import USAGE, parse
+from .manifest import FIELDS, FOLDER, running
 from .report import doctor as doctor_report
 from .report.documents import Documents
 from .settings import ALL, CPU_LIMIT, require_cpus
@@ -256,12 +257,12 @@ def debug(
         sys.exit(debugging.start(arch or USUAL, cpus, qemu, gdb_arguments))
 
 
-@main.command()
+@main.command(
+    help=f"List the machines that run and can be found. With --json, of each:\n\n\b\n{FIELDS}"
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs, a list of objects.")
 def machines(as_json: bool) -> None:
     """List the machines that run and can be found."""
-    from .manifest import FOLDER, running
-
     found = running()
     if not found:
         click.echo(f"none runs that can be found in {FOLDER}", err=True)

@@ -23,17 +23,24 @@ _START_TIME = 22 - 3
 """Field 22 of /proc/PID/stat (proc(5)), counted after the name, which may hold anything."""
 
 
+FIELDS = """\
+id        its name, ARCH-PID
+pid       QEMU's process id
+started   when it started, in clock ticks since boot: its pid may be another's later
+arch      its architecture
+cpus      how many it has
+kernel    absolute path of the ELF file
+ram       number of QEMU's file descriptor of its RAM: /proc/PID/fd/RAM
+ram_base  physical address where RAM begins
+ram_size  bytes of RAM
+debugger  number of QEMU's file descriptor of the socket on which its gdb stub
+          listens: in gdb, target remote /proc/PID/fd/DEBUGGER"""
+"""What is said of a machine, also by `pageferry machines --json`."""
+
+
 @dataclass(frozen=True)
 class Manifest:
-    """One running machine.
-
-    pid       QEMU's process id
-    started   when it started, in clock ticks since boot: its pid may be another's later
-    kernel    absolute path of the ELF file
-    ram       descriptor of the RAM file in QEMU
-    ram_base  where RAM begins, and `ram_size`: its bytes
-    debugger  descriptor in QEMU of the socket that its gdb stub listens on
-    """
+    """One running machine: FIELDS."""
 
     pid: int
     started: int

@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import asdict
+import re
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,9 @@ def test_machines_are_listed_for_programs_too(
     with announced(mine, FOLDER):
         ran = CliRunner().invoke(main, ["machines", "--json"])
     assert json.loads(ran.stdout) == [{"id": mine.id, **asdict(mine)}]
+
+
+def test_the_help_says_what_everything_told_of_a_machine_is() -> None:
+    told = CliRunner().invoke(main, ["machines", "--help"]).output
+    explained = re.findall(r"^  (\w+)  +\S", told, re.MULTILINE)
+    assert explained == ["id", *(field.name for field in fields(Manifest))]
