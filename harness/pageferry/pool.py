@@ -66,13 +66,16 @@ class Slot:
         if self.kind.agent is not None:
             self.bed = Testbed.boot(self.machine, self.kind.agent)
         else:
-            self.machine.snapshot(START)
+            if self.kind.target != "remote":  # which is started again, and has none
+                self.machine.snapshot(START)
             self.machine.cont()
 
     def restore(self) -> None:
         """Put it back there."""
         if self.bed is not None:
             self.bed.restore()
+        elif self.kind.target == "remote":
+            cast(Remote, self.machine).restart()
         else:
             self.machine.restore(START)
 
@@ -130,17 +133,19 @@ class Pool:
             firmware / "hypervisor.elf",
             firmware / "agent.elf",
         )
+        if kernel:
+            kind = replace(kind, kernel=kernel, agent=None)
         if settings.target == "remote":
             return self._remote_kind(kind, kernel, cpus or self._wanted.get("cpus"))
-        return replace(kind, kernel=kernel, agent=None) if kernel else kind
+        return kind
 
     def _remote_kind(self, kind: Kind, kernel: Path | None, cpus: int | None) -> Kind:
         """There is one, as it is: TargetLacks for any other."""
         for lacking in ("icount", "plugin"):
             if getattr(kind, lacking):
                 raise TargetLacks(lacking)
-        if kernel is not None:
-            raise TargetLacks("another kernel")
+        if kernel != self.settings.kernel:
+            raise TargetLacks("our firmware" if kernel is None else "another kernel")
         if cpus not in (None, self.settings.cpus):
             raise TargetLacks(f"{cpus} CPUs" if cpus != 1 else "1 CPU")
         return replace(kind, cpus=self.settings.cpus)

@@ -166,7 +166,12 @@ OPTIONS = (
         None,
         "gdb's command that starts a remote target again (monitor system_reset)",
     ),
-    Option("kernel", _file, None, "ELF file that the fixture `machine` boots, one of your own"),
+    Option(
+        "kernel",
+        _file,
+        None,
+        "ELF file of your own that the fixture `machine` boots, or that a remote target boots",
+    ),
     Option("firmware", _path, None, "folder of hypervisor.elf and agent.elf"),
     Option(
         "evidence", _new_folder, Path("build/evidence"), "folder that gets one folder a failed test"

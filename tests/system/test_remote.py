@@ -11,13 +11,14 @@ import subprocess
 import threading
 import tty
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from tests.system import failing
 from tests.system.failing import FIVE_LINES, only_folder
+from tests.system.once import Once, Run
 from tests.unit.noisy import Line
 
 from pageferry import GuestFault, HarnessError, Testbed
@@ -41,8 +42,8 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture
-def board(arch: str) -> Iterator[tuple[str, str]]:
+@contextmanager
+def running(arch: str, kernel: Path) -> Iterator[tuple[str, str]]:
     """A machine that runs, as a line and a gdb server: (path of a pty, HOST:PORT)."""
     found = architectures.get(arch)
     gdb = f"127.0.0.1:{free_port()}"
@@ -52,7 +53,7 @@ def board(arch: str) -> Iterator[tuple[str, str]]:
         *("-chardev", "pty,id=console", "-serial", "chardev:console", "-gdb", f"tcp:{gdb}"),
         # A board stays there whatever its firmware does.
         *("-action", "panic=none,shutdown=pause"),
-        *("-kernel", str(firmware_directory(arch) / "hypervisor.elf")),
+        *("-kernel", str(kernel)),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as qemu:
         try:
@@ -63,6 +64,13 @@ def board(arch: str) -> Iterator[tuple[str, str]]:
             yield found_pty[0], gdb
         finally:
             qemu.kill()
+
+
+@pytest.fixture
+def board(arch: str) -> Iterator[tuple[str, str]]:
+    """One with our firmware."""
+    with running(arch, firmware_directory(arch) / "hypervisor.elf") as reached:
+        yield reached
 
 
 class Relay:
@@ -175,6 +183,70 @@ def test_a_file_is_no_serial_line(arch: str, board: tuple[str, str], tmp_path: P
         Remote(architectures.get(arch), kernel, serial=file, gdb=board[1]),
     ):
         pass
+
+
+# A second repository, with an ELF file of its own
+
+OWN = """
+    import pytest
+
+    @pytest.mark.parametrize("time", range(2))
+    def test_begins_again(machine, time):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+        assert machine.console.request("hello").fields == {"count": "a"}
+
+    @pytest.mark.needs("console", "debugger", "memory")
+    def test_stops(machine, debugger):
+        machine.console.await_log(f"pageferry {machine.arch.name} ready")
+        debugger.interrupt()
+        machine.console.submit("quiet")
+        debugger.run_to("next_line")
+        assert b"quiet" in machine.memory.read(machine.image.symbol("line"), 20)
+
+    def test_two_guests(testbed):
+        assert False
+
+    def test_another(pageferry_pool, tmp_path):
+        pageferry_pool.check_out_machine(tmp_path / "another.elf")
+
+    def test_fails(machine):
+        assert False
+"""
+
+
+@pytest.fixture
+def own(pytester: pytest.Pytester, arch: str, parrot: Path, once: Once) -> Run:
+    """One run of these tests on a board with that file; what is in an ini file, is there."""
+
+    def write() -> None:
+        (pytester.path / "own.elf").write_bytes(parrot.read_bytes())
+        pytester.makeini(f"[pytest]\npageferry_kernel = own.elf\npageferry_arch = {arch}")
+        pytester.makeconftest(NO_DUMP)
+        pytester.makepyfile(test_own=OWN)
+
+    with running(arch, parrot) as (serial, gdb):
+        words = f"--serial={serial}", f"--gdb={gdb}", "--pageferry-cpus=3", "-rs"
+        return once.run("own", write, "--pageferry-target=remote", *words)
+
+
+def test_a_remote_machine_with_a_kernel_of_one_s_own_begins_again_for_every_test(own: Run) -> None:
+    assert own.outcomes("test_own")[:2] == ["passed", "passed"]
+
+
+def test_a_remote_machine_with_a_kernel_of_one_s_own_has_a_debugger_and_memory(own: Run) -> None:
+    assert own.outcomes("test_own")[2] == "passed"
+
+
+@pytest.mark.parametrize(("number", "lacks"), [(3, "our firmware"), (4, "another kernel")])
+def test_a_kernel_that_a_remote_machine_does_not_run_is_named_as_lacking(
+    own: Run, number: int, lacks: str
+) -> None:
+    (skipped,) = own.reports("test_own")[number].iter("skipped")
+    assert skipped.get("message") == f"target lacks: {lacks}"
+
+
+def test_a_remote_machine_with_a_kernel_of_one_s_own_leaves_evidence(own: Run) -> None:
+    assert (own.evidence("test_fails") / "own.elf").exists()
 
 
 # A test that fails on it
