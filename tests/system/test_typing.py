@@ -1,6 +1,8 @@
 """`pageferry console`: what a person types, or a pipe brings, is answered to its end."""
 
 import io
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +11,12 @@ from select import PIPE_BUF
 import pytest
 from click.testing import CliRunner
 
-from pageferry.cli import main
+from pageferry.cli import UNEXPECTED, main
 from pageferry.manifest import FOLDER, running
 from pageferry.report import console
 from pageferry.testbed import firmware_directory
+
+LONG = 60.0
 
 LINES = "".join(f"{number} remap 7 0 0 0\n" for number in range(1, 5))
 
@@ -89,3 +93,19 @@ def test_tools_find_the_machine_and_ctrl_c_ends_it(
     console.run(arch, kernel)
     assert typist.seen == [str(kernel)] * 2
     assert running(FOLDER) == []
+
+
+def test_output_that_nobody_reads_ends_it(arch: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "pageferry.cli", "console", "--arch", arch]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=writer, stderr=pipe, text=True) as ran:
+        os.close(writer)
+        try:
+            assert ran.wait(LONG) == UNEXPECTED  # its input goes on
+            assert ran.stderr is not None
+            said = ran.stderr.read()
+        finally:
+            ran.kill()
+    assert "Traceback" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -26,22 +27,26 @@ HINT = "Type a request, 1 help for example. Ctrl-D ends it. Other shells: pagefe
 def run(arch: str, kernel: Path, **machine: Any) -> None:
     """Boot, show what the machine writes, send it the lines of standard input.
 
-    Ends with the input, once everything typed was answered, and at once with Ctrl-C.
-    Meanwhile tools find the machine. Arguments as `Machine`.
+    Ends with the input, once everything typed was answered, and at once with Ctrl-C, or
+    with the OSError if its output cannot be written. Meanwhile tools find the machine.
+    Arguments as `Machine`.
     """
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # it is a line that is refused
     with Machine(architectures.get(arch), kernel, manifests=FOLDER, **machine) as booted:
-        printer = threading.Thread(target=_show, args=(booted,), daemon=True)
-        printer.start()
-        booted.cont()
-        booted.console.await_log(f"pageferry {arch} ready")
-        print(HINT, file=sys.stderr)
+        lost: list[OSError] = []
+        printer = threading.Thread(target=_show, args=(booted, lost), daemon=True)
         with suppress(KeyboardInterrupt):
+            printer.start()
+            booted.cont()
+            booted.console.await_log(f"pageferry {arch} ready")
+            print(HINT, file=sys.stderr)
             for line in sys.stdin:
                 _send(booted, line.rstrip("\n"))
             _await_answers(booted)
             printer.join()
+        if lost:
+            raise lost[0]
 
 
 def _send(machine: Machine, line: str) -> None:
@@ -69,8 +74,11 @@ def _is_last(line: str) -> bool:
     return line.startswith(f"< {LAST} ")
 
 
-def _show(machine: Machine) -> None:
-    """Print line by line until all is answered or the machine is gone."""
+def _show(machine: Machine, lost: list[OSError]) -> None:
+    """Print line by line until all is answered or the machine is gone.
+
+    What prevents it is put into `lost`, and is Ctrl-C to whoever waits for more input.
+    """
     try:
         while not _is_last(line := machine.console.expect(r"[^\r\n]*\r?\n", FOREVER).group()):
             print(line.rstrip(), flush=True)
@@ -78,3 +86,6 @@ def _show(machine: Machine) -> None:
         return
     except HarnessError as end:
         print(end, file=sys.stderr)
+    except OSError as error:
+        lost.append(error)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
