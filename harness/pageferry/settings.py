@@ -129,7 +129,7 @@ def _path(text: str, base: Path) -> Path:
 
 def _file(text: str, base: Path) -> Path:
     path = _path(text, base)
-    if not path.is_file():
+    if not os.path.isfile(path):  # as Path has it, PermissionError is no answer
         raise ValueError(f"there is no file {path}")
     return path
 

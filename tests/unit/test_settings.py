@@ -112,6 +112,7 @@ def test_an_empty_text_is_as_good_as_none() -> None:
         ("gdb_server", "board:", "=board:: it is HOST:PORT, or the path of a socket"),
         ("target", "moon", f"=moon: there are: {', '.join(TARGETS)}"),
         ("kernel", "no.elf", "=no.elf: there is no file /here/no.elf"),
+        ("kernel", "x" * 300, f"={'x' * 300}: there is no file /here/x"),  # an error to look at
         ("qemu_args", "'", "=': No closing quotation"),
     ],
 )
