@@ -83,8 +83,9 @@ def doctor(arch: str, as_json: bool) -> None:
     """Show what is installed, what is missing and which package has it."""
     render = doctor_report.as_json if as_json else doctor_report.as_text
     found = {name: doctor_report.examine(name) for name in _named(arch)}
-    for name, findings in found.items():
-        click.echo(render(name, findings))
+    with _failing_as("doctor"):
+        for name, findings in found.items():
+            click.echo(render(name, findings))
     sys.exit(0 if all(map(doctor_report.is_ready, found.values())) else UNEXPECTED)
 
 
@@ -266,11 +267,12 @@ def machines(as_json: bool) -> None:
     found = running()
     if not found:
         click.echo(f"none runs that can be found in {FOLDER}", err=True)
-    if as_json:
-        click.echo(json.dumps([{"id": it.id, **asdict(it)} for it in found], indent=2))
-    else:
-        for machine in found:
-            click.echo(f"{machine.id}  {machine.cpus} CPU  {machine.kernel}")
+    with _failing_as("machines"):
+        if as_json:
+            click.echo(json.dumps([{"id": it.id, **asdict(it)} for it in found], indent=2))
+        else:
+            for machine in found:
+                click.echo(f"{machine.id}  {machine.cpus} CPU  {machine.kernel}")
 
 
 @main.command(
@@ -341,6 +343,8 @@ def _failing_as(name: str) -> Iterator[None]:
     """What the bench says when it fails goes to the error stream, with status 2."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # nobody reads any more: click ends with status 1 and says nothing
     except FAILURES as error:
         _complain(name, error)
         sys.exit(FAILED)

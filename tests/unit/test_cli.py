@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -78,3 +80,35 @@ def test_the_help_says_what_everything_told_of_a_machine_is() -> None:
     told = CliRunner().invoke(main, ["machines", "--help"]).output
     explained = re.findall(r"^  (\w+)  +\S", told, re.MULTILINE)
     assert explained == ["id", *(field.name for field in fields(Manifest))]
+
+
+@pytest.mark.parametrize("command", ["doctor", "machines"])
+def test_what_cannot_be_printed_is_told_in_one_line(tmp_path: Path, command: str) -> None:
+    line = [sys.executable, "-m", "pageferry.cli", command, "--json"]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            line, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ran.returncode == FAILED
+    assert ran.stderr.splitlines()[-1].startswith(f"pageferry {command}: OSError: [Errno 28]")
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("module", ["cli", "report.doctor"])
+def test_of_a_reader_that_is_gone_nothing_is_said(module: str) -> None:
+    line = [sys.executable, "-m", f"pageferry.{module}"]
+    line += ["doctor", "--json"] if module == "cli" else ["--arch", "x86_64"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert ran.returncode != 0
+    assert ran.stderr == ""
+
+
+def test_a_file_that_cannot_be_ram_is_named() -> None:
+    ran = CliRunner().invoke(
+        main, ["inspect", "--ram", "/dev/null", "--kernel", __file__, "guests"]
+    )
+    assert ran.exit_code == FAILED
+    assert "HarnessError: /dev/null is no file with RAM in it: " in ran.output

@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import arch as architectures
 from .. import inspect
 from ..address import GVA, HPA
-from ..errors import HarnessError
+from ..errors import HarnessError, MemoryUnreadable
 from ..image import Image
 from ..manifest import FOLDER, find
 from ..memory import RamFile
@@ -39,10 +39,12 @@ def _answer(question: Namespace, arch: str, kernel: Path, ram: Path, base: HPA) 
     with ExitStack() as opened:
         try:
             file = opened.enter_context(ram.open("r+b"))
+            size = ram.stat().st_size
+            memory = opened.enter_context(RamFile(file.fileno(), size, base))
         except OSError as error:
             raise HarnessError(f"cannot open the RAM in {ram}: {error.strerror}") from error
-        size = ram.stat().st_size
-        memory = opened.enter_context(RamFile(file.fileno(), size, base))
+        except MemoryUnreadable as error:
+            raise HarnessError(f"{ram} is no file with RAM in it: {error}") from error
         image = Image.load(kernel)
         if not image.is_loaded(memory):
             what = f"{ram} has no {kernel} in it, as the RAM of {arch} would"
