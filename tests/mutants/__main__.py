@@ -25,6 +25,8 @@ from tests.mutants import MUTANTS, ROOT, Mutant, NotBuilt
 from tests.mutants.outcome import Outcome, Verdict, read
 
 from pageferry import arch as architectures
+from pageferry.errors import ImageError
+from pageferry.testbed import firmware_directory, require_firmware
 
 LIMIT = 60
 """Seconds that one test may take."""
@@ -123,7 +125,13 @@ def _named(name: str) -> Mutant:
 
 @click.command()
 @click.option("--arch", type=click.Choice([*architectures.names(), "all"]), default="all")
-@click.option("-j", "--jobs", default=os.cpu_count(), help="how many are tried at once")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    default=os.cpu_count(),
+    help="how many are tried at once",
+)
 @click.option("--list", "only_list", is_flag=True, help="show what they break, and try none")
 @click.argument("names", nargs=-1)
 def main(arch: str, jobs: int, only_list: bool, names: tuple[str, ...]) -> None:
@@ -138,6 +146,11 @@ def main(arch: str, jobs: int, only_list: bool, names: tuple[str, ...]) -> None:
     for mutant in mutants:
         if not any(mutant.applies_to(it) for it in archs):
             raise click.UsageError(f"{mutant.name} is none of {arch}: its patch says why")
+    try:
+        for name in archs:
+            require_firmware(ROOT / firmware_directory(name), name)
+    except ImageError as error:
+        raise click.ClickException(str(error)) from None
     begin = time.monotonic()
     rows = []
     for row in try_all(mutants, archs, jobs):

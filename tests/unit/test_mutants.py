@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tests.mutants import MUTANTS, ROOT, Mutant, NotBuilt
+from tests.mutants import __main__ as command
 from tests.mutants.__main__ import judge, main
 from tests.mutants.outcome import Outcome, Verdict, read
 
@@ -93,6 +94,21 @@ def test_the_list_has_every_mutant_of_an_architecture_and_what_it_breaks(arch: s
     ran = CliRunner().invoke(main, ["--list", "--arch", arch])
     listed = [tuple(line.split(maxsplit=1)) for line in ran.output.splitlines()]
     assert listed == [(it.name, it.breaks) for it in MUTANTS.values() if it.applies_to(arch)]
+
+
+def test_none_is_tried_without_a_firmware_to_begin_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    ran = CliRunner().invoke(main, ["--arch", "x86_64", "no_invalidation"])
+    assert ran.exit_code == 1
+    assert "Error: there is no hypervisor.elf in" in ran.output
+
+
+def test_none_at_once_is_no_number_of_jobs() -> None:
+    ran = CliRunner().invoke(main, ["-j", "0", "no_invalidation"])
+    assert ran.exit_code == 2
+    assert "'--jobs': 0 is not in the range" in ran.output
 
 
 # What a run against a mutant was
