@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from click.core import ParameterSource
 
 from . import arch as architectures
 from .errors import GuestReport, HarnessError
@@ -254,6 +255,7 @@ def debug(
 
     with _failing_as("debug"):
         if attach or name:
+            _refuse("is of a machine that is started, not of one that runs", "cpus", "qemu")
             sys.exit(debugging.attach(name, arch, gdb_arguments))
         sys.exit(debugging.start(arch or USUAL, cpus, qemu, gdb_arguments))
 
@@ -307,12 +309,23 @@ def inspect(
     with _failing_as("inspect"):
         question = parse(command)
         if ram is None:
+            _refuse("is what ran in --ram; of a machine that runs it is known", "kernel")
             click.echo(looking.running(question, name, arch))
         else:
+            _refuse("is of a machine that runs, not of --ram", "name")
             taken = arch or USUAL
             usual = firmware_directory(taken)
             elf = kernel or require_firmware(usual, taken) / "hypervisor.elf"
             click.echo(looking.dump(question, taken, elf, ram))
+
+
+def _refuse(why: str, *names: str) -> None:
+    """UsageError for the first of these options that was said, for it would not be heard."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if option.name in names and given:
+            raise click.UsageError(f"{option.opts[0]} {why}", context)
 
 
 def _named(arch: str) -> tuple[str, ...]:

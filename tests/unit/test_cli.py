@@ -43,6 +43,21 @@ def test_an_option_of_gdb_s_in_front_of_its_place_is_told_with_that() -> None:
     assert "What is gdb's comes after --, as in: debug -- -ex 'hv help'" in ran.output
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("debug --attach --qemu it", "--qemu is of a machine that is started"),
+        ("debug --id it --cpus 1", "--cpus is of a machine that is started"),
+        ("inspect --kernel it guests", "--kernel is what ran in --ram"),
+        ("inspect --ram it --id it guests", "--id is of a machine that runs"),
+    ],
+)
+def test_an_option_that_would_not_be_heard_is_refused(line: str, message: str) -> None:
+    ran = CliRunner().invoke(main, line.split())
+    assert ran.exit_code == FAILED
+    assert f"Error: {message}" in ran.output
+
+
 def test_what_is_no_question_is_refused_before_a_machine_is_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
