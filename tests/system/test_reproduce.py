@@ -108,3 +108,14 @@ def test_the_machine_of_a_failed_test_is_kept_until_it_is_enough(
     child.sendline()
     child.wait()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_of_the_machines_that_are_kept_ctrl_c_is_enough(bench: pytest.Pytester) -> None:
+    bench.makepyfile(FIVE_LINES)
+    child = bench.spawn_pytest("--pageferry-keep", expect_timeout=60)
+    child.expect("Press Enter to end them")
+    child.sendintr()
+    left = child.read()
+    child.wait()
+    assert b"Traceback" not in left
+    assert child.exitstatus == pytest.ExitCode.TESTS_FAILED

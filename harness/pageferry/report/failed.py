@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -173,7 +173,7 @@ class Failures:
             _warn(f"a machine could not be put away: {error}")
 
     def hold(self) -> None:
-        """Say how to reach what is kept, wait for a line or the end of the input, end it."""
+        """Say how to reach what is kept; Enter, the end of the input or Ctrl-C ends it."""
         with self._kept:
             if self._attach:
                 with self._terminal():
@@ -181,7 +181,8 @@ class Failures:
                     for line in self._attach:
                         print(f"  {line}")
                     print("Press Enter to end them.", flush=True)
-                    sys.stdin.readline()
+                    with suppress(KeyboardInterrupt):
+                        sys.stdin.readline()
 
 
 def _bench_failed(error: BaseException | None) -> bool:
