@@ -1,0 +1,42 @@
+"""Registers that a guest has for itself, and those that a C function finds kept after a call.
+
+By architecture, as gdb names them. What is set by an instruction of the guest only, or has
+bits that are not its own, is not among them.
+"""
+
+GENERAL = {
+    "x86_64": ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", *(f"r{it}" for it in range(8, 16))),
+    "aarch64": tuple(f"x{it}" for it in range(31)),
+    "riscv64": (
+        *("ra", "gp", "tp"),
+        *(f"a{it}" for it in range(8)),
+        *(f"s{it}" for it in range(12)),
+        *(f"t{it}" for it in range(7)),
+    ),
+}
+
+FLOATING = {
+    "x86_64": [f"xmm{it}.v2_int64[{half}]" for it in range(16) for half in range(2)],
+    "aarch64": [f"v{it}.d.u[{half}]" for it in range(32) for half in range(2)],
+    "riscv64": [
+        *(f"ft{it}" for it in range(12)),
+        *(f"fs{it}" for it in range(12)),
+        *(f"fa{it}" for it in range(8)),
+    ],
+}
+
+SYSTEM = {
+    "x86_64": ("fs_base", "gs_base", "k_gs_base"),
+    "aarch64": (),  # QEMU lets gdb read them only: the guest has `residue` for them
+    "riscv64": ("sscratch", "sepc", "scause", "stval", "scounteren"),
+}
+
+CALLED = {
+    "x86_64": ("vmcb_run", "*(unsigned long *)$rsp", ("rbx", "rbp", "r12", "r13", "r14", "r15")),
+    "aarch64": ("guest_run", "$x30", tuple(f"x{it}" for it in range(19, 30))),
+    "riscv64": ("vcpu_enter", "$ra", ("tp", *(f"s{it}" for it in range(12)))),
+}
+"""What enters a guest, where it returns to at its first instruction, and what it keeps."""
+
+RESTS = {"x86_64": 1, "aarch64": 4, "riscv64": 4}
+"""Bytes of the instruction by which a guest gives its CPU away: HLT, WFI."""

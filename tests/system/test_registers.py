@@ -1,0 +1,71 @@
+"""A turn of another guest, and the hypervisor's own work, leave every register as it was."""
+
+import pytest
+from tests.oracle.registers import CALLED, FLOATING, GENERAL, RESTS, SYSTEM
+
+from pageferry import Command, Testbed
+from pageferry.debugger import Debugger
+from pageferry.guest import POLL
+
+MARK = 330_000
+"""Even numbers from here on: no register holds one of them by chance."""
+
+pytestmark = pytest.mark.pageferry(cpus=1)
+
+
+def marks(names: list[str]) -> dict[str, int]:
+    return {name: MARK + 2 * number for number, name in enumerate(names)}
+
+
+def put(gdb: Debugger, values: dict[str, int]) -> None:
+    for name, value in values.items():
+        gdb.evaluate(f"${name} = {value:#x}ul")
+
+
+def found(gdb: Debugger, values: dict[str, int]) -> dict[str, int]:
+    return {name: gdb.value(f"${name}") for name in values}
+
+
+def test_a_guest_finds_its_registers_as_it_left_them_and_no_other_guest_finds_them(
+    bed: Testbed, gdb: Debugger, arch: str
+) -> None:
+    a, b = bed.guests
+    saved = bed.machine.arch.program_counter.format(vm=b.vm, vcpu=b.index)
+    b.begin(Command.WATCH, b.gva(b.page(0))).await_rounds(1)
+    exits = b.exits
+    bed.machine.await_fact(lambda: b.exits > exits + 1 or None, "a turn of b's", every=POLL)
+    watching = bed.firmware.read_int(saved)
+    rests = a.agent_image.symbol("rest")
+    gdb.breakpoint(f"*{rests:#x}")
+    a.begin(Command.REST)
+    gdb.wait()
+    left = marks([*GENERAL[arch], *FLOATING[arch], *SYSTEM[arch]])
+    put(gdb, left)
+    gdb.delete_breakpoints()
+    gdb.breakpoint(f"*{rests + RESTS[arch]:#x}")
+    with gdb.breakpoint(f"*{watching:#x}"):
+        gdb.cont()
+        while gdb.wait().frame.address != watching:  # an interrupt ended b's turn at once
+            put(gdb, {"pc": rests})
+            gdb.cont()
+        assert {name for name, it in found(gdb, left).items() if it in left.values()} == set()
+    gdb.cont()
+    gdb.wait()
+    assert found(gdb, left) == left
+
+
+def test_the_hypervisor_finds_its_registers_as_it_left_them_to_run_a_guest(
+    bed: Testbed, gdb: Debugger, arch: str
+) -> None:
+    function, returns, kept = CALLED[arch]
+    gdb.breakpoint(f"*{function}")  # its first instruction
+    bed.guests[0].begin(Command.PING)
+    gdb.wait()
+    back = gdb.value(returns)
+    left = marks([*kept])
+    put(gdb, left)
+    gdb.delete_breakpoints()
+    gdb.breakpoint(f"*{back:#x}")
+    gdb.cont()
+    gdb.wait()
+    assert found(gdb, left) == left
