@@ -98,6 +98,16 @@ def test_where_one_guest_used_the_floating_point_unit_is_not_seen_in_the_other(
     assert b.residue() == 0
 
 
+def test_a_write_that_is_denied_leaves_the_guest_s_registers_as_they_were(bed: Testbed) -> None:
+    a, b = bed.guests
+    bed.share(a, a.page(0), b, b.window(0))
+    a.remember(1)
+    before = a.residue()
+    with pytest.raises(GuestFault):
+        a.store(a.page(0), 0)
+    assert a.residue() == before
+
+
 def test_each_vm_has_a_tag_of_its_own(bed: Testbed, arch: str) -> None:
     expression, first = TAGS[arch]
     for vcpu in (vcpu for guest in bed.guests for vcpu in guest.vcpus):

@@ -100,7 +100,13 @@ read_counter:
     \instruction elr_el1
     \instruction sp_el0
     \instruction cntv_cval_el0
+    \instruction spsr_el1
+    \instruction par_el1
+    \instruction cntkctl_el1
     .endm
+
+#define FPCR_ROUND_UP (1 << 22)
+#define TIMER_MASKED  (1 << 1)
 
     .macro put register
     msr \register, x0
@@ -111,10 +117,15 @@ read_counter:
     .endm
 
 /* void remember(uint64_t), uint64_t recall(void): a floating-point register. On the way a
- * division by zero leaves a flag behind, and system registers the value. */
+ * division by zero leaves a flag behind, system registers the value, and the rounding mode
+ * and the timer's mask are others than at the start. */
     .globl remember, recall, residue, rest
 remember:
     each_register put
+    mov x1, #FPCR_ROUND_UP
+    msr fpcr, x1
+    mov x1, #TIMER_MASKED
+    msr cntv_ctl_el0, x1
     fmov d7, x0
     fmov d0, #1.0
     fmov d1, xzr
@@ -127,6 +138,10 @@ recall:
 /* uint64_t residue(void) */
 residue:
     mrs x0, fpsr
+    mrs x1, fpcr
+    orr x0, x0, x1
+    mrs x1, cntv_ctl_el0
+    orr x0, x0, x1
     each_register collect
     ret
 

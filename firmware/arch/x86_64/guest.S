@@ -158,8 +158,24 @@ enter_guest:
     xor %eax, %eax
     vmrun %rax
     ret
+load_state: /* and save: of memory that is not its own */
+    xor %eax, %eax
+    vmload %rax
+    ret
+save_state:
+    xor %eax, %eax
+    vmsave %rax
+    ret
 clear_interrupt_flag: /* the global one */
     clgi
+    ret
+set_interrupt_flag:
+    stgi
+    ret
+invalidate_other: /* another guest's translation */
+    xor %eax, %eax
+    mov $2, %ecx
+    invlpga %rax, %ecx
     ret
 ask_as_user: /* to wait, which its kernel alone may */
     push $USER_DATA
@@ -180,7 +196,8 @@ triple_fault:
     .globl forbidden_acts, forbidden_acts_end
 forbidden_acts:
     .quad write_port, write_msr, read_msr, write_cr4, write_dr, enter_guest
-    .quad clear_interrupt_flag, ask_as_user, triple_fault
+    .quad load_state, save_state, clear_interrupt_flag, set_interrupt_flag, invalidate_other
+    .quad ask_as_user, triple_fault
 forbidden_acts_end:
 no_idt:
     .word 0
