@@ -10,18 +10,29 @@ _sequence = count(1)
 """Never restarted, so that a late answer matches nothing."""
 
 
-def request(bed: Testbed, operation: int, source: Guest, *arguments: int) -> Status:
-    """Fill the slot, hand it in, wait until the hypervisor has answered."""
+def name(bed: Testbed) -> str:
+    """The slot, as an expression."""
+    return f"slots[{bed.machine.image.enum('door')['DOOR_MEMORY']}]"
+
+
+def submit(bed: Testbed, operation: int, source: Guest, *arguments: int) -> int:
+    """Fill the slot and hand it in: its sequence number."""
     sequence = next(_sequence)
-    door = bed.machine.image.enum("door")["DOOR_MEMORY"]
     states = bed.machine.image.enum("slot_state")
-    slot = f"slots[{door}]"
+    slot = name(bed)
     fields = {"sequence": sequence, "operation": operation, "vm": source.vm}
     fields |= {"vcpu": source.index}
     fields |= {f"argument[{place}]": value for place, value in enumerate(arguments)}
-    for name, value in fields.items():
-        bed.firmware.write(f"{slot}.request.{name}", value)
+    for field, value in fields.items():
+        bed.firmware.write(f"{slot}.request.{field}", value)
     bed.firmware.write(f"{slot}.state", states["SLOT_SUBMITTED"])
+    return sequence
+
+
+def request(bed: Testbed, operation: int, source: Guest, *arguments: int) -> Status:
+    """The same, and wait until the hypervisor has answered."""
+    sequence = submit(bed, operation, source, *arguments)
+    slot, states = name(bed), bed.machine.image.enum("slot_state")
     bed.machine.await_fact(
         lambda: bed.firmware.read_int(f"{slot}.state") == states["SLOT_DONE"] or None,
         f"the answer to request {sequence} in memory",

@@ -4,6 +4,8 @@ from tests.system import slot
 
 from pageferry import Testbed
 from pageferry.abi import Command, Operation, Status
+from pageferry.debugger import Debugger
+from pageferry.guest import Guest
 
 
 def test_a_request_in_memory_is_done_while_everything_sleeps(bed: Testbed) -> None:
@@ -25,6 +27,26 @@ def test_a_request_in_memory_is_refused_like_any_other(bed: Testbed) -> None:
 def test_an_operation_without_a_name_is_refused_in_memory_too(bed: Testbed) -> None:
     for number in (0, Operation.WAIT, Operation.RECOVER, Operation.ASK + 1, (1 << 64) - 1):
         assert slot.request(bed, number, bed.guests[0]) is Status.UNKNOWN_OPERATION
+
+
+def test_the_operation_without_a_name_is_told_before_the_vm_that_there_is_not(
+    bed: Testbed,
+) -> None:
+    a = bed.guests[0]
+    nobody = Guest(9, bed.machine, bed.firmware, a.agent_image)
+    assert slot.request(bed, Operation.ASK + 1, nobody) is Status.UNKNOWN_OPERATION
+
+
+def test_an_answer_in_memory_is_whole_when_it_is_said_to_be_there(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    done = bed.machine.image.enum("slot_state")["SLOT_DONE"]
+    state = f"{slot.name(bed)}.state"
+    gdb.watchpoint(state)
+    slot.submit(bed, Operation.ASK, bed.guests[0], 0x5EED, Command.PING)
+    while gdb.wait() and gdb.value(state) != done:
+        gdb.cont()
+    assert gdb.text(f"{slot.name(bed)}.request.text") == "the guest came back"
 
 
 def test_work_for_a_guest_is_answered_in_memory_when_the_guest_has_come_back(

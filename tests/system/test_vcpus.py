@@ -172,7 +172,7 @@ ASKS: tuple[Ask, ...] = (ask_by_console, ask_by_gdb, ask_by_memory)
 
 
 @pytest.mark.parametrize("ask", ASKS)
-@pytest.mark.parametrize(("vm", "index"), [(1, 2), (2, 1), (2, (1 << 64) - 1)])
+@pytest.mark.parametrize(("vm", "index"), [(1, 2), (2, 1), (2, 1 << 32), (2, (1 << 64) - 1)])
 def test_a_vcpu_that_does_not_exist_is_refused_by_every_door_and_nothing_changes(
     bed: Testbed, ask: Ask, vm: int, index: int
 ) -> None:

@@ -1,0 +1,64 @@
+"""What an answer says beside its status, by the doors that are told more than that."""
+
+import pytest
+
+from pageferry import Command, Testbed
+from pageferry.abi import Operation, Status
+from pageferry.debugger import Debugger
+from pageferry.guest import POLL
+from pageferry.testbed import Door
+
+MECHANISMS = [Operation.REMAP, Operation.SHARE, Operation.COPY]
+
+NONCE = 0x5EED
+
+
+@pytest.fixture(params=[Door.CONSOLE, Door.GDB], ids=lambda door: f"by-{door.value}")
+def door(request: pytest.FixtureRequest) -> Door:
+    """A guest is told no frame."""
+    found: Door = request.param
+    return found
+
+
+@pytest.mark.parametrize("operation", MECHANISMS, ids=lambda operation: operation.name.lower())
+def test_an_answer_names_the_frame_that_the_target_has(
+    bed: Testbed, door: Door, operation: Operation
+) -> None:
+    a, b = bed.guests
+    answer = bed.request(operation, a, a.page(0), b.vm, b.window(0), door=door)
+    assert answer.frame == b.stage2(b.window(0)).output
+
+
+def test_an_answer_that_is_about_no_frame_names_none(bed: Testbed, door: Door) -> None:
+    a, b = bed.guests
+    bed.share(a, a.page(0), b, b.window(0), door)
+    withdrawn = bed.request(Operation.WITHDRAW, b, b.window(1), 1, door=door)
+    refused = bed.request(Operation.REMAP, a, a.page(0), b.vm, b.window(2), door=door)
+    assert (withdrawn.status, withdrawn.frame) == (Status.OK, None)
+    assert (refused.status, refused.frame) == (Status.SHARED, None)
+
+
+def test_a_guest_that_says_where_it_recovers_is_told_that_it_was_heard(bed: Testbed) -> None:
+    a = bed.guests[0]
+    status, _ = a.hypercall(Operation.RECOVER, a.agent_image.symbol("recovery"))
+    assert status is Status.OK
+
+
+@pytest.mark.pageferry(cpus=3)
+def test_a_guest_gets_no_work_before_its_last_answer_was_told(bed: Testbed, gdb: Debugger) -> None:
+    a, states, read = bed.guests[0], bed.machine.image.enum, bed.firmware.read_int
+    vcpu = f"vms[{a.vm}].vcpus[0]"
+    ended, none = (states("work_state")[name] for name in ("WORK_ENDED", "WORK_NONE"))
+    a.begin(Command.WATCH, a.gva(a.page(0))).await_rounds(1)
+    gdb.breakpoint("vcpu_ask")
+    bed.machine.console.submit(f"ask {a.vm} {NONCE} {int(Command.PING)}")
+    gdb.wait()  # when it comes back
+    bed.firmware.write(f"{vcpu}.state", states("vcpu_state")["VCPU_WAITING"])
+    bed.firmware.write(f"{vcpu}.work_state", ended)
+    gdb.delete_breakpoints()
+    gdb.cont()
+    state = f"{vcpu}.work_state"
+    told = bed.machine.await_fact(
+        lambda: it if (it := read(state)) != ended else None, "the answer to be told", every=POLL
+    )
+    assert told == none
