@@ -11,6 +11,10 @@ KEPT = {"x86_64": False, "aarch64": False, "riscv64": True}
 FORGETS_ALL = ("HFENCE.GVMA", "ALLE1")
 """Instructions by their names in `Traces`, each of its own CPU: of every VM."""
 
+OF_ALL = {"riscv64": 0x6200_0073}
+"""The one that forgets an absent entry: HFENCE.GVMA of x0 and x0, for registers that are zero
+name page 0 of VMID 0."""
+
 BLOCKS = {"x86_64": ("vmcbs", 0x05C, 4)}
 """Pages, a vCPU's each: where in them is said what to flush at an entry (APM 2, table B-1)."""
 
