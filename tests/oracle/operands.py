@@ -64,12 +64,16 @@ class OfArch:
 class Told(OfArch):
     """CPUs that are told one by one: by which numbers, kept in `numbers`, with {cpu}.
 
-    mask  of those numbers, where the instruction of `ISSUED` is about to be executed
+    mask     of those numbers, where the instruction of `ISSUED` is about to be executed
+    length   of that instruction, in bytes
+    refuses  what gdb does where it was executed, so that it has failed
     """
 
     numbers: str
     instruction: Instruction
     mask: Callable[[Debugger], int]
+    length: int
+    refuses: str
 
 
 def of_hart_mask(gdb: Debugger) -> int:
@@ -77,7 +81,7 @@ def of_hart_mask(gdb: Debugger) -> int:
     return gdb.value("$a0") << gdb.value("$a1")
 
 
-TOLD = [Told("riscv64", "harts[{cpu}]", ISSUED["riscv64", 3], of_hart_mask)]
+TOLD = [Told("riscv64", "harts[{cpu}]", ISSUED["riscv64", 3], of_hart_mask, 4, "$a0 = -3l")]
 """On AArch64 every CPU is told at once; on x86-64 each by an interrupt, which is waited for."""
 
 
@@ -88,6 +92,7 @@ class Entry(OfArch):
     current, entered  expressions, with {vm}
     flush, flushes    what it flushes then, and the value for everything
     enters            the function that enters
+    drives_out        the function that waits for those that have entered with an older one
     """
 
     current: str
@@ -95,6 +100,7 @@ class Entry(OfArch):
     flush: str
     flushes: int
     enters: str
+    drives_out: str
 
 
 ENTRIES = [
@@ -105,5 +111,29 @@ ENTRIES = [
         "vms[{vm}].vcpus[0].arch.vmcb->control.tlb_control",
         1,
         "vmcb_run",
+        "drive_out",
     )
 ]
+
+
+def of_none(_: Debugger, __: int) -> tuple[int, int, int]:
+    return 0, 0, 0
+
+
+@dataclass(frozen=True)
+class Switch(OfArch):
+    """Where stage 2 becomes another VM's, stage 1 must be none (privileged architecture, 8.2.18).
+
+    stage1  gdb's expression for the register that names its table
+    """
+
+    instruction: Instruction
+    stage1: str
+
+
+# CSRW hgatp
+SWITCHES = [Switch("riscv64", Instruction(0xFFF0_7FFF, 0x6800_1073, of_none), "$vsatp")]
+
+KICKS = [OfArch("aarch64")]
+"""Where an interrupt may overtake what the CPU wrote before (GIC, IHI 0069, 12.1.4): neither
+x86-64's stores do, nor those of RISC-V's SBI."""

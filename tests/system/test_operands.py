@@ -1,21 +1,35 @@
 """Of which VM and page a translation is forgotten: no plugin sees operands, gdb does."""
 
+from collections.abc import Sequence
+
 import pytest
-from tests.oracle.operands import COMBINED, ENTRIES, ISSUED, TOLD, Entry, Instruction, Told
+from tests.oracle.operands import (
+    COMBINED,
+    ENTRIES,
+    ISSUED,
+    SWITCHES,
+    TOLD,
+    Entry,
+    Instruction,
+    Switch,
+    Told,
+)
 
 from pageferry import Command, Testbed
 from pageferry.address import HPA, PAGE_SIZE
 from pageferry.debugger import Debugger
+from pageferry.errors import FirmwarePanic
+from pageferry.guest import Guest
 
 NONCE = 0x5EED
 
 CODE = 256
-"""Bytes of `arch_invalidate` that are searched."""
+"""Bytes of a function that are searched."""
 
 
-def find(bed: Testbed, wanted: Instruction) -> dict[int, int]:
+def find(bed: Testbed, wanted: Instruction, function: str = "arch_invalidate") -> dict[int, int]:
     """Every place of it, and what stands there: a compiler may have made several of one."""
-    start = bed.machine.image.symbol("arch_invalidate")
+    start = bed.machine.image.symbol(function)
     code = bed.machine.memory.read(HPA(start), CODE)
     words = {at: int.from_bytes(code[at : at + 4], "little") for at in range(0, CODE - 4, 2)}
     return {start + at: it for at, it in words.items() if it & wanted.mask == wanted.value}
@@ -24,14 +38,27 @@ def find(bed: Testbed, wanted: Instruction) -> dict[int, int]:
 def test_an_invalidation_names_the_vm_and_the_page(
     bed: Testbed, gdb: Debugger, arch: str, cpus: int
 ) -> None:
-    a, b = bed.guests
+    names_the_vm_and_the_page(bed, gdb, (arch, cpus), bed.guests)
+
+
+def test_an_invalidation_names_the_second_vm_where_that_loses_the_page(
+    bed: Testbed, gdb: Debugger, arch: str, cpus: int
+) -> None:
+    names_the_vm_and_the_page(bed, gdb, (arch, cpus), bed.guests[::-1])
+
+
+def names_the_vm_and_the_page(
+    bed: Testbed, gdb: Debugger, kind: tuple[str, int], guests: Sequence[Guest]
+) -> None:
+    """In the function's arguments, and in every instruction's that it comes to."""
+    a, b = guests
     expected = (a.vm, a.page(3), PAGE_SIZE)
     gdb.breakpoint("*arch_invalidate")  # its first instruction, where every argument still is
-    pending = bed.machine.console.submit(f"remap 1 {a.page(3):#x} 2 {b.window(4):#x}")
+    pending = bed.machine.console.submit(f"remap {a.vm} {a.page(3):#x} {b.vm} {b.window(4):#x}")
     gdb.wait()
     assert (gdb.value("vm->id"), gdb.value("page.value"), PAGE_SIZE) == expected
-    if (arch, cpus) in ISSUED:
-        wanted = ISSUED[arch, cpus]
+    if kind in ISSUED:
+        wanted = ISSUED[kind]
         places = find(bed, wanted)
         assert places
         for address in places:
@@ -39,8 +66,8 @@ def test_an_invalidation_names_the_vm_and_the_page(
         gdb.cont()
         instruction = places[gdb.wait().frame.address]
         assert wanted.operands(gdb, instruction) == expected
-    if (arch, cpus) in COMBINED:
-        wanted = COMBINED[arch, cpus]
+    if kind in COMBINED:
+        wanted = COMBINED[kind]
         places = find(bed, wanted)
         assert places
         for address in places:
@@ -70,6 +97,42 @@ def test_cpus_that_are_told_one_by_one_are_named_as_the_platform_knows_them(
     assert told.mask(gdb) == sum(1 << number for number in numbers.values())
 
 
+@pytest.mark.pageferry(cpus=3)
+@pytest.mark.parametrize("told", TOLD, ids=["harts"])
+def test_the_machine_stops_if_other_cpus_cannot_be_told(
+    bed: Testbed, gdb: Debugger, told: Told
+) -> None:
+    a, b = bed.guests
+    for address in find(bed, told.instruction):
+        gdb.breakpoint(f"*{address:#x}")
+    pending = bed.machine.console.submit(f"remap 1 {a.page(3):#x} 2 {b.window(4):#x}")
+    address = gdb.wait().frame.address
+    gdb.delete_breakpoints()
+    gdb.breakpoint(f"*{address + told.length:#x}")
+    gdb.cont()
+    gdb.wait()
+    gdb.evaluate(told.refuses)
+    gdb.delete_breakpoints()
+    gdb.cont()
+    with pytest.raises(FirmwarePanic):
+        pending.result()
+
+
+@pytest.mark.pageferry(cpus=1)
+@pytest.mark.parametrize("switch", SWITCHES, ids=["roots"])
+def test_no_guest_s_table_is_in_use_while_stage_2_becomes_another_one_s(
+    bed: Testbed, gdb: Debugger, switch: Switch
+) -> None:
+    places = find(bed, switch.instruction, "arch_vcpu_load")
+    assert places
+    for address in places:
+        gdb.breakpoint(f"*{address:#x}")
+    for guest in bed.guests:
+        guest.begin(Command.PING)
+    gdb.wait()
+    assert gdb.value(switch.stage1) == 0
+
+
 @pytest.mark.pageferry(cpus=1)
 @pytest.mark.parametrize("entry", ENTRIES, ids=["generation"])
 def test_a_page_that_is_taken_while_a_cpu_enters_is_forgotten_at_that_entry(
@@ -87,3 +150,22 @@ def test_a_page_that_is_taken_while_a_cpu_enters_is_forgotten_at_that_entry(
     gdb.wait()
     assert read(entered) == read(current)
     assert read(entry.flush.format(vm=vm)) == entry.flushes
+
+
+@pytest.mark.pageferry(cpus=1)
+@pytest.mark.parametrize("entry", ENTRIES, ids=["generation"])
+def test_who_enters_just_before_a_page_is_taken_is_driven_out(
+    bed: Testbed, gdb: Debugger, entry: Entry
+) -> None:
+    a, b = bed.guests
+    current = entry.current.format(vm=a.vm)
+    before = bed.firmware.read_int(current)
+    gdb.watchpoint(current)
+    bed.machine.console.submit(f"remap {a.vm} {a.page(3):#x} {b.vm} {b.window(4):#x}")
+    gdb.wait()
+    bed.firmware.write(entry.entered.format(vm=a.vm), before)  # as another CPU does that enters
+    gdb.delete_breakpoints()
+    gdb.breakpoint(entry.drives_out)
+    gdb.breakpoint("request_done")
+    gdb.cont()
+    assert gdb.wait().frame.function == entry.drives_out
