@@ -58,6 +58,17 @@ def takes_riscv64(_: bytes, store: bytes) -> bool:
     return word(store) & 0xFC00_707F == 0x0C00_202F
 
 
+# Around a load: LDAR; FENCE R,RW after it
+
+
+def acquires_aarch64(before: bytes, after: bytes) -> bool:
+    return any_word(before + after, 4, 0x3FFF_FC00, 0x08DF_FC00)
+
+
+def acquires_riscv64(_: bytes, after: bytes) -> bool:
+    return any_word(after, 2, 0x0230_707F, 0x0230_000F)
+
+
 @dataclass(frozen=True)
 class Ordering:
     """Whether a store is one that ...
@@ -65,16 +76,18 @@ class Ordering:
     takes      takes a lock: nobody else can between its load and its store, and nothing
                that comes later is done earlier
     releases   is seen after all that the CPU did before it
+    acquires   (of a load) is done before all that the CPU does after it
     announces  is seen before the CPU loads anything else, where that is needed
     """
 
     takes: Test
     releases: Test
+    acquires: Test
     announces: Test | None = None
 
 
 ORDERING = {
-    "x86_64": Ordering(locked_x86_64, always, locked_x86_64),
-    "aarch64": Ordering(takes_aarch64, releases_aarch64),
-    "riscv64": Ordering(takes_riscv64, releases_riscv64),
+    "x86_64": Ordering(locked_x86_64, always, always, locked_x86_64),
+    "aarch64": Ordering(takes_aarch64, releases_aarch64, acquires_aarch64),
+    "riscv64": Ordering(takes_riscv64, releases_riscv64, acquires_riscv64),
 }

@@ -11,6 +11,9 @@ from pageferry.ownership import Request, apply
 
 pytestmark = pytest.mark.pageferry(cpus=3)
 
+LONG = 1_000_000
+"""Rounds of a watch: so long nobody waits for the lock by accident."""
+
 
 def test_both_guests_go_round_at_the_same_time(bed: Testbed) -> None:
     watches = [guest.begin(Command.WATCH, guest.gva(guest.page(0))) for guest in bed.guests]
@@ -55,6 +58,19 @@ def test_two_doors_that_want_one_page_at_once_get_it_once(bed: Testbed) -> None:
             if status is Status.OK:
                 model = apply(model, request).state
     assert bed.disagreements(model) == []
+
+
+def test_whoever_finds_the_lock_taken_waits_until_it_is_given_back(bed: Testbed) -> None:
+    a, b = bed.guests
+    watch = b.begin(Command.WATCH, b.gva(b.page(0)))
+    watch.await_rounds(1)
+    before = bed.census()
+    bed.firmware.write("hypervisor_lock.held", 1)  # as a third CPU does that takes its time
+    work = a.begin(Command.HYPERCALL, Operation.REMAP, a.page(0), b.vm, b.window(0))
+    watch.await_rounds(b.report().rounds + LONG)
+    assert before.changes(bed.census(), bed.agents_pages()) == []
+    bed.firmware.write("hypervisor_lock.held", 0)
+    assert Status(work.result().value) is Status.OK
 
 
 @pytest.mark.pageferry(cpus=4)

@@ -11,7 +11,8 @@ from tests.mutants.rules import CAUGHT
 from tests.system.ferrying import Ferry, each_operation
 
 from pageferry import Testbed
-from pageferry.errors import HarnessError
+from pageferry.abi import Operation
+from pageferry.errors import GuestStopped, HarnessError
 from pageferry.oracle import Finding, Oracle
 from pageferry.protocol import Access, Enter, Invalidate, Kick, Leave, Rule, Store
 from pageferry.recorder import PLUGIN
@@ -87,6 +88,17 @@ def do_each_operation(bed: Testbed) -> None:
     oracle = Oracle(bed)
     oracle.begin()
     each_operation(bed)
+    findings = oracle.end()
+    assert not findings, told(findings)
+
+
+def test_a_guest_that_is_stopped_raises_no_alarm(bed: Testbed) -> None:
+    a = bed.guests[0]
+    oracle = Oracle(bed)
+    oracle.begin()
+    a.hypercall(Operation.RECOVER, 0)
+    with pytest.raises(GuestStopped):
+        a.load(a.window(0))
     findings = oracle.end()
     assert not findings, told(findings)
 

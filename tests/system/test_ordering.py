@@ -18,12 +18,15 @@ from pageferry.protocol import Event, Leave, Lock, Store
 from pageferry.recorder import PLUGIN
 from pageferry.settings import Settings
 from pageferry.testbed import Door
-from pageferry.wire.record import Kind, Watch
+from pageferry.wire.record import UNIT, Kind, Watch
 
 pytestmark = pytest.mark.needs("plugin")
 
 OPERATIONS = 6
 """Of `each_operation` by one door."""
+
+LOOKS = 10
+"""At a vCPU's state, of which some are without the lock."""
 
 STORE = 8
 """Bytes of the longest instruction's part that is looked at."""
@@ -82,6 +85,47 @@ def test_the_lock_orders_what_is_done_under_it(
     events = recorded(bed).events
     places = {it.code for it in events if isinstance(it, Lock) and it.taken == taken}
     assert unordered(bed, places, ordering.takes if taken else ordering.releases) == []
+
+
+def test_what_a_vcpu_is_to_do_is_seen_by_whoever_sees_that_it_runs(
+    bed: Testbed, ordering: Ordering
+) -> None:
+    bed.restore()
+    recorder, machine = bed.machine.recorder, bed.machine
+    assert recorder is not None
+    names = [f"vms[{guest.vm}].vcpus[0].state" for guest in bed.guests]
+    states = {HPA(bed.firmware.address(name) // UNIT * UNIT) for name in names}
+    for address in states:
+        recorder.watch(address, UNIT, Watch.STORES)
+    machine.stop()
+    recorder.start()
+    machine.cont()
+    for guest in bed.guests:
+        guest.ping()
+    machine.stop()
+    stores = [it for it in recorder.stop() if it.kind is Kind.STORE and it.address in states]
+    machine.cont()
+    places = {it.code for it in stores}
+    assert unordered(bed, places, ordering.releases) == []
+
+
+def test_what_a_vcpu_is_to_do_is_read_after_it_was_seen_to_run(
+    bed: Testbed, ordering: Ordering
+) -> None:
+    bed.restore()
+    gdb, read = bed.machine.debugger(), bed.machine.memory.read
+    gdb.watchpoint(f"vms[{bed.guests[0].vm}].vcpus[0].state", "read")
+    looked = set()
+    for _ in range(LOOKS):
+        at = gdb.wait().frame.address
+        if not gdb.value("hypervisor_lock.held"):
+            looked.add(at)
+        gdb.cont()
+    gdb.delete_breakpoints()
+    code = {at: read(HPA(at - BEFORE), BEFORE + STORE) for at in looked}
+    assert code
+    for at, it in code.items():
+        assert ordering.acquires(it[:BEFORE], it[BEFORE:]), bed.machine.image.describe(at)
 
 
 def test_what_a_guest_asks_is_checked_and_done_while_the_lock_is_held_once(bed: Testbed) -> None:
