@@ -3,11 +3,13 @@
 from contextlib import suppress
 
 import pytest
+from tests.oracle.registers import CALLED
 
 from pageferry import Command, GuestFault, Testbed
 from pageferry.abi import Outcome
-from pageferry.address import HPA
+from pageferry.address import GPA, HPA
 from pageferry.debugger import Debugger
+from pageferry.guest import Guest
 
 ENTRY = 8
 """Bytes of a table's entry."""
@@ -16,21 +18,76 @@ UNTOUCHED = 200
 """A page of the guest's that no translation was made for."""
 
 
-@pytest.mark.pageferry(cpus=1)
-def test_a_guest_goes_on_if_the_page_is_there_when_the_lock_is_held(
-    bed: Testbed, gdb: Debugger
-) -> None:
+class Absent:
+    """A page's entry, which is taken away and put back behind the hypervisor's back."""
+
+    def __init__(self, guest: Guest, page: GPA) -> None:
+        self._memory = guest.machine.memory
+        self._leaf = guest.stage2(page).steps[-1]
+        self.take()
+
+    def take(self) -> None:
+        self._memory.write(HPA(self._leaf.address), bytes(ENTRY))
+
+    def put(self) -> None:
+        self._memory.write(HPA(self._leaf.address), self._leaf.raw.to_bytes(ENTRY, "little"))
+
+
+def stop_at(gdb: Debugger, where: str) -> None:
+    """There, and nowhere else afterwards."""
+    gdb.breakpoint(where)
+    if not gdb.running:
+        gdb.cont()
+    gdb.wait()
+    gdb.delete_breakpoints()
+
+
+def spare_a_fault(bed: Testbed, gdb: Debugger, number: int) -> None:
+    """The page is there again when it is looked for."""
     a = bed.guests[0]
-    page = a.page(UNTOUCHED)
-    leaf = a.stage2(page).steps[-1]
-    bed.machine.memory.write(HPA(leaf.address), bytes(ENTRY))
+    page = a.page(number)
+    entry = Absent(a, page)
     gdb.breakpoint("stage2_find")  # to look up what the fault was about
     work = a.begin(Command.LOAD, a.gva(page))
     gdb.wait()
     assert gdb.value("hypervisor_lock.held") == 1
-    bed.machine.memory.write(HPA(leaf.address), leaf.raw.to_bytes(ENTRY, "little"))
+    entry.put()
     gdb.delete_breakpoints()
     gdb.cont()
     with suppress(GuestFault):
         work.result()
     assert a.report().outcome is Outcome.DONE
+
+
+@pytest.mark.pageferry(cpus=1)
+def test_a_guest_goes_on_if_the_page_is_there_when_the_lock_is_held(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    spare_a_fault(bed, gdb, UNTOUCHED)
+
+
+@pytest.mark.pageferry(cpus=3)  # no tick comes between
+def test_a_guest_goes_on_a_second_time_if_it_has_called_the_hypervisor(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    for number in range(2):
+        spare_a_fault(bed, gdb, UNTOUCHED + number)
+
+
+@pytest.mark.pageferry(cpus=3)  # no tick comes between
+def test_a_guest_that_faults_again_at_once_is_told(bed: Testbed, gdb: Debugger, arch: str) -> None:
+    a = bed.guests[0]
+    page = a.page(UNTOUCHED)
+    entry = Absent(a, page)
+    gdb.breakpoint("stage2_find")
+    work = a.begin(Command.LOAD, a.gva(page))
+    gdb.wait()
+    gdb.delete_breakpoints()
+    entry.put()
+    stop_at(gdb, f"*{CALLED[arch][0]}")
+    entry.take()
+    stop_at(gdb, "stage2_find")
+    entry.put()
+    gdb.cont()
+    with pytest.raises(GuestFault):
+        work.result()
