@@ -3,8 +3,8 @@
 import pytest
 
 from pageferry import Testbed
-from pageferry.abi import GuestMap
-from pageferry.address import PAGE_SIZE
+from pageferry.abi import Command, GuestMap
+from pageferry.address import GVA, PAGE_SIZE
 from pageferry.errors import GuestFault
 from pageferry.paging import Rights
 
@@ -56,3 +56,11 @@ def test_an_empty_window_faults_at_the_address_that_was_touched(bed: Testbed) ->
     with pytest.raises(GuestFault) as caught:
         guest.load(guest.window(5), alias=1)
     assert caught.value.gpa == guest.window(5)
+
+
+@pytest.mark.parametrize("offset", [1, 2, 4093])
+def test_a_fault_is_told_with_the_address_of_the_byte(bed: Testbed, offset: int) -> None:
+    a = bed.guests[0]
+    with pytest.raises(GuestFault) as caught:
+        a.ask(Command.LOAD, GVA(a.gva(a.window(0)) + offset))
+    assert caught.value.gpa == a.window(0) + offset
