@@ -37,6 +37,3 @@ CALLED = {
     "riscv64": ("vcpu_enter", "$ra", ("tp", *(f"s{it}" for it in range(12)))),
 }
 """What enters a guest, where it returns to at its first instruction, and what it keeps."""
-
-RESTS = {"x86_64": 1, "aarch64": 4, "riscv64": 4}
-"""Bytes of the instruction by which a guest gives its CPU away: HLT, WFI."""

@@ -150,6 +150,12 @@ rest:
     wfi
     ret
 
+/* Nobody calls it: a debugger leads a guest here, whatever its registers hold. */
+    .globl rest_for_ever
+rest_for_ever:
+    wfi
+    b rest_for_ever
+
 /* What no guest may do: each of these must stop it and hurt nobody else. */
 call_firmware: /* PSCI: system off */
     ldr x0, =0x84000008

@@ -123,6 +123,12 @@ rest:
     wfi
     ret
 
+/* Nobody calls it: a debugger leads a guest here, whatever its registers hold. */
+    .globl rest_for_ever
+rest_for_ever:
+    wfi
+    j rest_for_ever
+
 /* What no guest may do: each of these must stop it and hurt nobody else. */
 #define HSTATUS 0x600
 #define HEDELEG 0x602

@@ -129,6 +129,12 @@ rest:
     hlt
     ret
 
+/* Nobody calls it: a debugger leads a guest here, whatever its registers hold. */
+    .globl rest_for_ever
+rest_for_ever:
+    hlt
+    jmp rest_for_ever
+
 /* What no guest may do: each of these must stop it and hurt nobody else. */
 write_port: /* of the panic device */
     mov $0x505, %edx
