@@ -307,17 +307,19 @@ class Machine(Waiting):
         if self._debugged is None:
             connection = self.listen_for_debugger()
             runs = self.runs
-            self.monitor.execute("stop")  # connecting does it too, and tells in a wrong moment
             self._owned.callback(self.release_debugger)
-            self._debugger = Debugger(
-                self.channel,
-                self._kernel_file,
-                connection,
-                base=self.arch.ram_base,
-                size=self.ram,
-            )
-            if runs:
-                self._debugger.cont()
+            try:
+                self.monitor.execute("stop")  # connecting does it too, and tells in a wrong moment
+                self._debugger = Debugger(
+                    self.channel,
+                    self._kernel_file,
+                    connection,
+                    base=self.arch.ram_base,
+                    size=self.ram,
+                )
+            finally:
+                if runs:
+                    self.cont()
         assert self._debugger is not None
         return self._debugger
 

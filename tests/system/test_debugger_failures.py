@@ -84,6 +84,20 @@ def test_after_gdb_died_memory_can_still_be_read(own: Testbed) -> None:
     assert own.observed() == before
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DebuggerError("gdb is not there")])
+def test_a_machine_that_ran_runs_on_when_no_gdb_comes(
+    own: Testbed, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr("pageferry.machine.Debugger", fail)
+        own.machine.debugger()
+    own.guests[0].ping()
+    assert own.machine.debugger().running
+
+
 def test_a_gdb_that_does_not_answer_is_not_awaited_for_ever(own: Testbed) -> None:
     gdb = own.machine.debugger()
     os.kill(gdb.pid, signal.SIGSTOP)
