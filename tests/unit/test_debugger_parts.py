@@ -2,16 +2,19 @@
 
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pageferry.address import HPA
 from pageferry.debugger import Frame, Stop, Stub
 from pageferry.debugger.memory import PIECE, GdbMemory
+from pageferry.debugger.process import Gdb
+from pageferry.debugger.views import Command, Views
 from pageferry.errors import DebuggerError, MemoryUnreadable
-from pageferry.wire.gdbmi import Notice
+from pageferry.wire.gdbmi import Notice, Result
 
 # The socket without a name
 
@@ -110,6 +113,38 @@ def test_nothing_is_asked_outside_of_what_is_memory(address: int, length: int) -
     with pytest.raises(MemoryUnreadable, match="memory is 0x1000 to 0x1008"):
         memory(fake, size=8).read(HPA(address), length)
     assert fake.lengths == []
+
+
+# Views
+
+
+class FakeGdb:
+    """Executes commands until Ctrl-C is pressed, and remembers which."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.pressed = False
+
+    def execute_all(self, lines: Sequence[str], _: object = None) -> list[tuple[Result, str]]:
+        if self.pressed:
+            self.pressed = False
+            raise KeyboardInterrupt
+        self.lines += lines
+        return [(Result("done", "^done", None), 'received: "OK"') for _ in lines]
+
+
+def test_the_stub_is_told_the_view_again_when_ctrl_c_left_it_unknown() -> None:
+    gdb = FakeGdb()
+    views = Views(cast(Gdb, gdb))
+    views.execute_all([Command("-read", physical=True)], standing=True)
+    gdb.pressed = True
+    with pytest.raises(KeyboardInterrupt):
+        views.execute_all([Command("-look")], standing=True)
+    gdb.lines.clear()
+    views.execute_all([Command("-look")], standing=True)
+    switch, look = gdb.lines
+    assert "Qqemu.PhyMemMode:0" in switch
+    assert look == "-look"
 
 
 # Stops

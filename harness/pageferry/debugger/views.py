@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..channel import Timeout
-from ..errors import DebuggerError
+from ..errors import DebuggerError, HarnessError
 from ..wire.gdbmi import Result, quoted
 from .process import Gdb
 
@@ -36,7 +36,8 @@ class Views:
 
     def __init__(self, gdb: Gdb) -> None:
         self._gdb = gdb
-        self._physical = False
+        self._physical: bool | None = False
+        """The view that the stub has; None if Ctrl-C left it unknown."""
         self._known = False
         """Whether the stub has both views: until then it is asked before anything else."""
 
@@ -58,7 +59,13 @@ class Views:
             kept.append(len(lines))
             lines.append(command.text)
         self._physical = view  # in any case: one that is refused does not stop the others
-        found = self._gdb.execute_all(lines, timeout)
+        try:
+            found = self._gdb.execute_all(lines, timeout)
+        except HarnessError:
+            raise
+        except BaseException:  # Ctrl-C: who knows what was sent
+            self._physical = None
+            raise
         return [found[place] for place in kept]
 
     def _ask(self) -> None:
