@@ -11,14 +11,16 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
 from .abi import Status
 from .address import HPA, in_hex
 from .channel import Deadline, Timeout
-from .debugger import Debugger
-from .errors import DebuggerError, WaitTimeout
+from .child import GRACE
+from .debugger import Debugger, Stop
+from .errors import DebuggerError, HarnessError, WaitTimeout
 from .machine import Machine
 from .wire.gdbmi import unescape
 
@@ -79,9 +81,10 @@ class GdbDoor:
     ) -> SlotAnswer:
         """Any operation in the name of `vm`, by that of its vCPUs, and its answer.
 
-        The machine runs afterwards if it did before; otherwise it stands at the answer.
-        Raises ValueError for more arguments than a slot has, WaitTimeout, DebuggerError
-        when it stopped for another reason before the answer, and what else ends a wait.
+        The machine runs afterwards if it did before, and otherwise stands at the answer;
+        after Ctrl-C it runs or stands as before, and the request may be done or not. Raises
+        ValueError for more arguments than a slot has, WaitTimeout, DebuggerError when it
+        stopped for another reason before the answer, and what else ends a wait.
         """
         if len(arguments) > self._arguments:
             raise ValueError(f"a slot has {self._arguments} arguments, not {len(arguments)}")
@@ -91,20 +94,35 @@ class GdbDoor:
 
     def _request(self, words: Sequence[int], timeout: Timeout) -> SlotAnswer:
         gdb = self._machine.debugger()
-        deadline = Deadline.after(timeout)
         ran = gdb.running
         sequence = next(_sequence)
+        # The number is true: it says whose breakpoint it is, and costs gdb no look at memory.
+        condition = f"door == {self._number} && {sequence}"
+        try:
+            stop = self._submit(gdb, [sequence, *words], condition, Deadline.after(timeout))
+            if stop.frame.function != ANSWERED:
+                raise DebuggerError(f"before request {sequence} was answered: {stop}")
+            found = gdb.evaluate_and_cont("*request") if ran else gdb.evaluate("*request")
+        except HarnessError:
+            raise
+        except BaseException:  # Ctrl-C
+            with suppress(HarnessError):
+                self._abandon(gdb, condition)
+                if ran:
+                    gdb.cont()
+            raise
+        return _answer(found, sequence)
+
+    def _submit(
+        self, gdb: Debugger, words: Sequence[int], condition: str, deadline: Deadline
+    ) -> Stop:
+        """Put a request into the slot and let the machine run until it is answered."""
         slot = self._free_slot(gdb, deadline)
-        values = [self._states["SLOT_SUBMITTED"], sequence, *words]
+        values = [self._states["SLOT_SUBMITTED"], *words]
         for (offset, size), value in zip(self._fields, values, strict=True):
             slot[offset : offset + size] = value.to_bytes(size, "little")
-        condition = f"door == {self._number}"
         first = f"*{ANSWERED}"  # its first instruction, where every argument still is
-        stop = gdb.write_and_run_to(self._address, bytes(slot), first, condition, deadline)
-        if stop.frame.function != ANSWERED:
-            raise DebuggerError(f"before request {sequence} was answered: {stop}")
-        found = gdb.evaluate_and_cont("*request") if ran else gdb.evaluate("*request")
-        return _answer(found, sequence)
+        return gdb.write_and_run_to(self._address, bytes(slot), first, condition, deadline)
 
     def _free_slot(self, gdb: Debugger, deadline: Deadline) -> bytearray:
         """Stop the machine when the hypervisor is through with the slot; its bytes."""
@@ -115,7 +133,6 @@ class GdbDoor:
             slot = bytearray(gdb.memory.read(self._address, self._size))
             if int.from_bytes(slot[offset : offset + size], "little") in free:
                 return slot
-            self._clear_away(gdb)
             gdb.cont()  # for a moment: it was stopped between the answer and its end
             try:
                 gdb.interrupt(deadline)
@@ -123,12 +140,12 @@ class GdbDoor:
                 awaited = "the slot of gdb's door to be free"
                 raise WaitTimeout(awaited, error.seconds, error.seen) from error
 
-    def _clear_away(self, gdb: Debugger) -> None:
-        """The breakpoint of a request whose wait was ended by Ctrl-C: while there is one where
-        the machine stands, it may not get on between two looks."""
+    def _abandon(self, gdb: Debugger, condition: str) -> None:
+        """Stop the machine, without the breakpoint of a request that Ctrl-C has ended."""
+        gdb.interrupt(GRACE)
         listed = gdb.execute("-break-list")["BreakpointTable"]["body"]
         for found in (it.get("bkpt", it) for it in listed):
-            if (found["disp"], found.get("original-location")) == ("del", f"*{ANSWERED}"):
+            if found.get("cond") == condition:
                 gdb.execute(f"-break-delete {found['number']}")
 
 

@@ -26,6 +26,12 @@ def stop_in_transfer(bed: Testbed, gdb: Debugger) -> Stop:
     return gdb.wait()
 
 
+def breakpoints(gdb: Debugger) -> list[dict[str, str]]:
+    """What gdb lists of each."""
+    listed = gdb.execute_standing("-break-list")["BreakpointTable"]["body"]
+    return [it.get("bkpt", it) for it in listed]
+
+
 # Running and stopping
 
 
@@ -90,6 +96,25 @@ def test_a_breakpoint_that_stands_there_too_is_hit_with_it(
     assert pending.result().status == 0
 
 
+def test_a_place_that_is_not_reached_takes_no_breakpoint_set_meanwhile_away(
+    bed: Testbed, standing: Debugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gdb = standing
+    users: list[int] = []
+
+    def wait(*_: object) -> Stop:
+        patch.undo()
+        users.append(gdb.breakpoint("transfer").number)
+        raise WaitTimeout("the machine", BRIEF)
+
+    start = bed.machine.arch.ram_base
+    data = gdb.memory.read(start, 8)
+    with monkeypatch.context() as patch, pytest.raises(WaitTimeout, match="to reach panic_at"):
+        patch.setattr(gdb, "wait", wait)
+        gdb.write_and_run_to(start, data, "panic_at", "1", BRIEF)
+    assert [int(it["number"]) for it in breakpoints(gdb)] == users
+
+
 def test_closed_it_leaves_a_machine_that_runs_without_breakpoints(bed: Testbed) -> None:
     with bed.machine.debugger() as gdb:
         gdb.breakpoint("transfer")
@@ -148,6 +173,15 @@ def test_a_breakpoint_ends_with_its_block(bed: Testbed, gdb: Debugger) -> None:
 def test_a_breakpoint_nowhere_is_refused_in_gdb_s_words(standing: Debugger) -> None:
     with pytest.raises(DebuggerError, match="no_such_function"):
         standing.breakpoint("no_such_function")
+
+
+def test_a_machine_that_runs_goes_on_when_a_breakpoint_is_refused(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    with pytest.raises(DebuggerError, match="no_such_function"):
+        gdb.breakpoint("no_such_function")
+    assert gdb.running
+    bed.guests[0].ping()
 
 
 def test_a_watchpoint_tells_the_old_value_and_the_new(bed: Testbed, gdb: Debugger) -> None:

@@ -15,11 +15,15 @@ import pageferry
 from pageferry import Machine, Testbed
 from pageferry import arch as architectures
 from pageferry import pool as pool_module
+from pageferry.abi import Operation
 from pageferry.errors import ChannelClosed, MonitorError
 from pageferry.pool import Pool
 from pageferry.settings import Settings
+from pageferry.testbed import Door
 
 LONG = 60.0
+AT_ONCE = 10.0
+POLL = 0.001
 SOURCES = str(Path(pageferry.__file__).parent)
 Moment = tuple[str, int, str]
 """File, line and kind of a trace event: a line begins, or a function returns."""
@@ -139,6 +143,70 @@ def test_ctrl_c_in_the_middle_of_a_restore_ends_every_wait_until_the_next_one(
         machine.console.request("hello", LONG)
     machine.restore("one")
     machine.console.request("hello", LONG)
+
+
+def interrupt_at_moments_of(
+    ask: Callable[[], object], turn: slice, state: Callable[[], object]
+) -> list[tuple[Moment, object]]:
+    """The moments after which a Ctrl-C leaves another state than it was."""
+    ask()  # what is done once is done
+    before = state()
+    seen = Trace()
+    seen.during(ask)
+    assert len(seen.moments) > 100
+    changes = []
+    for moment in list(seen.moments)[turn]:
+        with suppress(KeyboardInterrupt):
+            Trace(moment).during(ask)
+        if (after := state()) != before:
+            changes.append((moment, after))
+    return changes
+
+
+def running(bed: Testbed) -> bool:
+    """Whether the machine runs, as gdb says, once QEMU says the same."""
+    gdb = bed.machine.debugger()
+
+    def agreed() -> bool | None:
+        return bed.machine.runs is gdb.running or None
+
+    bed.machine.await_fact(agreed, "QEMU to do what gdb says", AT_ONCE, every=POLL)
+    return gdb.running
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "stands"])
+def test_a_machine_runs_or_stands_as_before_after_ctrl_c_at_any_moment_of_a_request_by_gdb(
+    bed: Testbed, turn: slice, runs: bool
+) -> None:
+    gdb = bed.machine.debugger()
+    if not runs:
+        gdb.interrupt()
+
+    def state() -> object:
+        return running(bed), gdb.execute_standing("-break-list")["BreakpointTable"]["body"]
+
+    def ask() -> None:
+        bed.request(Operation.RELINQUISH, bed.guests[0], 1, door=Door.GDB)
+
+    assert interrupt_at_moments_of(ask, turn, state) == []
+    assert state() == (runs, [])
+    gdb.cont()
+    bed.guests[0].ping()
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "stands"])
+def test_a_machine_runs_or_stands_as_before_after_ctrl_c_at_any_moment_of_a_breakpoint_s_setting(
+    bed: Testbed, turn: slice, runs: bool
+) -> None:
+    gdb = bed.machine.debugger()
+    if not runs:
+        gdb.interrupt()
+
+    def ask() -> None:
+        gdb.breakpoint("transfer")
+
+    assert interrupt_at_moments_of(ask, turn, lambda: running(bed)) == []
+    assert running(bed) == runs
 
 
 def forked(work: Any) -> int:

@@ -12,7 +12,7 @@ emulator or the firmware is gone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -69,7 +69,6 @@ class Debugger(Values):
     ) -> None:
         self._channel = channel
         self._stop: Stop | None = None
-        self._resumed = 0  # how often gdb said that it runs
         self.closed = False
         """Whether it was closed. One that ended by itself is not."""
         self.memory = GdbMemory(self._execute_physical, lambda: self.running, base, size)
@@ -113,7 +112,6 @@ class Debugger(Values):
         """On the loop thread, while the channel is changing."""
         if notice.kind == "running":
             self._stop = None
-            self._resumed += 1
         elif notice.kind == "stopped" and "frame" in notice.payload:
             self._stop = Stop.of(notice.payload)
         self._channel.standing = self._stop is not None
@@ -140,13 +138,23 @@ class Debugger(Values):
         return self._execute(Command(command), timeout)[0].payload
 
     def execute_standing(self, command: str) -> dict[str, Any]:
-        """The same, for which a machine that runs is stopped for a moment."""
+        """The same, for which a machine that runs is stopped for a moment.
+
+        It goes on also when gdb refuses the command, and after Ctrl-C.
+        """
         runs = self.running
-        if runs:
-            self.interrupt()
-        answer = self.execute(command)
-        if runs:
-            self.cont()
+        try:
+            if runs:
+                self.interrupt()
+            answer = self.execute(command)
+            if runs:
+                self.cont()
+        except BaseException:  # Ctrl-C too, maybe before it stood
+            if runs:
+                with suppress(HarnessError):
+                    self.interrupt(GRACE)
+                    self.cont()
+            raise
         return answer
 
     def command(self, line: str, timeout: Timeout = None) -> str:
@@ -189,17 +197,14 @@ class Debugger(Values):
         return not stop.at_breakpoint or stop.frame.address == before.frame.address
 
     def _resume(self, *commands: Command) -> list[tuple[Result, str]]:
-        """Execute commands of which the last lets it run."""
-        before, times = self._stop, self._resumed
-        self._stop = None
+        """Execute commands of which the last lets it run. That it does is gdb's to say."""
         try:
             return self._views.execute_all(commands, standing=True)
-        except BaseException as error:
-            if not isinstance(error, HarnessError):  # Ctrl-C: gdb may be about to say it
-                with suppress(HarnessError):
-                    self._gdb.execute("-gdb-show confirm", GRACE)
-            if self._resumed == times:
-                self._stop = before
+        except HarnessError:
+            raise
+        except BaseException:  # Ctrl-C: gdb may be about to say it
+            with suppress(HarnessError):
+                self._gdb.execute("-gdb-show confirm", GRACE)
             raise
 
     def evaluate_and_cont(self, expression: str) -> str:
@@ -249,7 +254,7 @@ class Debugger(Values):
         deadline = Deadline.after(timeout)
         until = self.breakpoint(where, condition, temporary=True)
         self.cont()
-        return self._wait_at_temporary(f"{until.number}", where, deadline)
+        return self._wait_at_temporary(lambda: until, where, deadline)
 
     def write_and_run_to(
         self, address: HPA, data: bytes, where: str, condition: str, timeout: Timeout = None
@@ -260,20 +265,25 @@ class Debugger(Values):
         self._leave()
         insert = f"-break-insert -t -c {quoted(condition)} {quoted(where)}"
         write = Command(write_command(address, data), physical=True)
-        self._resume(write, Command(insert), Command("-exec-continue"))
-        return self._wait_at_temporary("$bpnum", where, Deadline.after(timeout))
+        inserted = self._resume(write, Command(insert), Command("-exec-continue"))[1][0]
+        until = partial(self._inserted, inserted)  # which is parsed if it is to be deleted
+        return self._wait_at_temporary(until, where, Deadline.after(timeout))
 
-    def _wait_at_temporary(self, number: str, where: str, deadline: Deadline) -> Stop:
+    def _inserted(self, result: Result) -> Breakpoint:
+        return Breakpoint(int(result.payload["bkpt"]["number"]), self)
+
+    def _wait_at_temporary(
+        self, until: Callable[[], Breakpoint], where: str, deadline: Deadline
+    ) -> Stop:
         """Wait; a temporary breakpoint that did not bring the stop about is deleted."""
-        delete = partial(self.execute_standing, on_console(f"delete {number}"))
         try:
             stop = self.wait(deadline)
         except WaitTimeout as error:
-            delete()
+            until().delete()
             raise WaitTimeout(f"the machine to reach {where}", error.seconds, error.seen) from error
         if not stop.temporary:
             with suppress(DebuggerError):  # it was hit as well
-                delete()
+                until().delete()
         return stop
 
     def step(self, timeout: Timeout = None) -> Stop:
