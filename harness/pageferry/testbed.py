@@ -161,11 +161,13 @@ class Testbed:
     def restore(self, name: str = READY) -> None:
         """Back to the moment when both guests were ready, or to a snapshot; both answer.
 
-        A snapshot is to be of a moment when no request was on its way, or they may not.
-        TargetLacks for a snapshot of a machine that has none.
+        What was on its way on the console when a snapshot was saved may be done again, and
+        nobody gets the reply. RequestRefused (busy) when a guest was at work then, on x86
+        MonitorError. TargetLacks for a snapshot of a machine that has none.
         """
         if self._remote is None:
             self.machine.restore(name, run=False)
+            self.machine.console.send("\n")  # ends a line of which it has the beginning only
             ping(self.guests, self.machine.cont)  # their work waits for them
         elif name == READY:
             self._remote.restart()
