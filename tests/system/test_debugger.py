@@ -3,6 +3,7 @@
 import pytest
 
 from pageferry import Testbed
+from pageferry.abi import Status
 from pageferry.address import HPA, PAGE_SIZE
 from pageferry.debugger import Debugger, Stop
 from pageferry.errors import (
@@ -228,6 +229,16 @@ def test_a_value_is_told_while_the_machine_goes_on(bed: Testbed, standing: Debug
     assert standing.evaluate_and_cont("6 * 7") == "42"
     assert standing.running
     bed.guests[0].ping()
+
+
+def test_a_value_at_a_breakpoint_that_remains_is_of_there(bed: Testbed, gdb: Debugger) -> None:
+    gdb.breakpoint("transfer")
+    pendings = []
+    for vm in (1, 2):
+        pendings.append(bed.machine.console.submit(f"remap {vm} 1 {3 - vm} 0"))
+        gdb.wait()
+        assert gdb.evaluate_and_cont("source->id") == str(vm)
+    assert [pending.result().status for pending in pendings] == [Status.MISALIGNED] * 2
 
 
 def test_a_value_that_is_refused_keeps_no_machine_from_going_on(

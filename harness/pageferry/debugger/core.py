@@ -38,6 +38,9 @@ PROGRAM = "gdb-multiarch"
 STEPS = 5
 """Times that a step is taken which changes nothing."""
 
+STEPPED = "end-stepping-range"
+"""gdb's reason for a stop after a step."""
+
 CORE = 33
 """Registers, the first that gdb lists: the general ones, of which a step changes one, or pc."""
 
@@ -304,13 +307,18 @@ class Debugger(Values):
 
     def _advance(self, command: str, timeout: Timeout) -> Stop:
         """QEMU may end a step before its instruction, when an interrupt waits to be looked
-        at: one after which all is as it was is taken again, a few times."""
+        at: one after which all is as it was is taken again, a few times.
+
+        gdb says then that the step has ended, or that the breakpoint it began at was hit; a
+        jump to itself looks the same. What else it says is believed: it has a cause of its own.
+        """
         deadline = Deadline.after(timeout)
-        before = self._standing()
+        first, before = self._stop, self._standing()
         for _ in range(STEPS):
             self._resume(Command(command))
             stop = self.wait(deadline)
-            if self._standing() != before:
+            ended = stop.reason == STEPPED or (stop.at_breakpoint and stop == first)
+            if not ended or self._standing() != before:
                 break
         return stop
 
