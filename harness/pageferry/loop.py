@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -76,21 +76,23 @@ def _scale() -> float:
 
 
 class _Running(NamedTuple):
-    """A loop, its thread, and what its thread sleeps on: a descriptor, and the file it is of."""
+    """A loop, its thread, what its thread sleeps on (`fd`), and which files that and what
+    wakes it are of, by their descriptors: all that sleep so are of one file."""
 
     loop: asyncio.AbstractEventLoop
     thread: threading.Thread
     fd: int
-    file: tuple[int, int] | None
+    files: Mapping[int, tuple[int, int] | None]
 
     def require_usable(self) -> None:
         """HarnessError if it would never get to a call."""
         if not self.thread.is_alive() or self.loop.is_closed():
             raise HarnessError("the thread of all wires has ended")
-        if _file_of(self.fd) != self.file:
-            raise HarnessError(
-                f"the thread of all wires cannot be woken: somebody closed its descriptor {self.fd}"
-            )
+        for fd, file in self.files.items():
+            if _file_of(fd) != file:
+                raise HarnessError(
+                    f"the thread of all wires cannot be woken: somebody closed its descriptor {fd}"
+                )
 
 
 def _file_of(fd: int) -> tuple[int, int] | None:
@@ -125,6 +127,7 @@ class _Loop:
         selector = EpollSelector()
         fd = selector.fileno()
         loop = asyncio.SelectorEventLoop(selector)
+        files = {it: _file_of(it) for it in (fd, *(it.fd for it in selector.get_map().values()))}
 
         def run() -> None:
             with closing(loop):
@@ -139,7 +142,7 @@ class _Loop:
         except BaseException:  # Ctrl-C: it may have begun
             loop.call_soon_threadsafe(loop.stop)
             raise
-        return _Running(loop, thread, fd, _file_of(fd))
+        return _Running(loop, thread, fd, files)
 
     @classmethod
     def runs_here(cls) -> bool:

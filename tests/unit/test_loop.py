@@ -285,7 +285,20 @@ def put_a_file_in_its_place() -> None:
         os.dup2(file.fileno(), loop._Loop._running.fd)
 
 
-@pytest.mark.parametrize("lose_it", [close_what_wakes_it, put_a_file_in_its_place])
+def begin_another_loop_in_its_place() -> None:
+    """As after os.closerange, which takes all that the loop has."""
+    assert loop._Loop._running is not None
+    other = select.epoll()
+    os.dup2(other.fileno(), loop._Loop._running.fd)
+    for fd in loop._Loop._running.files:
+        if fd != loop._Loop._running.fd:
+            os.close(fd)
+
+
+@pytest.mark.parametrize(
+    "lose_it",
+    [close_what_wakes_it, put_a_file_in_its_place, begin_another_loop_in_its_place],
+)
 def test_a_thread_that_cannot_be_woken_is_told_at_once(lose_it: Callable[[], None]) -> None:
     said = in_fork(lambda: say_hello_twice(lose_it))
     assert re.fullmatch(r".* cannot be woken: somebody closed its descriptor \d+, at once", said)
