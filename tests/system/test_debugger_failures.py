@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -12,6 +13,7 @@ from tests.system.tampering import ruin_the_next_run
 from pageferry import Machine, Testbed
 from pageferry import arch as architectures
 from pageferry.address import PAGE_SIZE
+from pageferry.channel import SCALE_VARIABLE, Deadline
 from pageferry.debugger import Debugger
 from pageferry.errors import (
     DebuggerError,
@@ -103,6 +105,25 @@ def test_a_gdb_that_does_not_answer_is_not_awaited_for_ever(own: Testbed) -> Non
     os.kill(gdb.pid, signal.SIGSTOP)
     with pytest.raises(WaitTimeout, match="gdb's answer to -break-list"):
         gdb.execute("-break-list", BRIEF)
+
+
+def test_a_place_not_reached_as_the_emulator_hangs_is_not_awaited_any_longer(
+    own: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gdb = own.machine.debugger()
+
+    def go_on_and_hang() -> None:
+        Debugger.cont(gdb)
+        os.kill(own.machine.pid, signal.SIGSTOP)
+        patch.setenv(SCALE_VARIABLE, "0.1")  # of what is waited for afterwards, in vain
+
+    gdb.interrupt()
+    with monkeypatch.context() as patch, pytest.raises(WaitTimeout, match="to reach panic_at"):
+        patch.setattr(gdb, "cont", go_on_and_hang)
+        deadline = Deadline.after(AT_ONCE / 10)
+        gdb.run_to("panic_at", timeout=deadline)
+    os.kill(own.machine.pid, signal.SIGCONT)
+    assert time.monotonic() - deadline.moment < AT_ONCE / 4
 
 
 def test_qemu_killed_while_a_stop_is_awaited_is_named(own: Testbed) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from ..channel import Timeout
+
 if TYPE_CHECKING:
     from .core import Debugger
 
@@ -19,9 +21,9 @@ class Breakpoint:
     number: int
     debugger: Debugger
 
-    def delete(self) -> None:
+    def delete(self, timeout: Timeout = None) -> None:
         """Remove it. DebuggerError if it is not there any more."""
-        self.debugger.execute_standing(f"-break-delete {self.number}")
+        self.debugger.execute_standing(f"-break-delete {self.number}", timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -140,16 +140,17 @@ class Debugger(Values):
         """
         return self._execute(Command(command), timeout)[0].payload
 
-    def execute_standing(self, command: str) -> dict[str, Any]:
+    def execute_standing(self, command: str, timeout: Timeout = None) -> dict[str, Any]:
         """The same, for which a machine that runs is stopped for a moment.
 
         It goes on also when gdb refuses the command, and after Ctrl-C.
         """
+        deadline = Deadline.after(timeout)
         runs = self.running
         try:
             if runs:
-                self.interrupt()
-            answer = self.execute(command)
+                self.interrupt(deadline)
+            answer = self.execute(command, deadline)
             if runs:
                 self.cont()
         except BaseException:  # Ctrl-C too, maybe before it stood
@@ -282,7 +283,8 @@ class Debugger(Values):
         try:
             stop = self.wait(deadline)
         except WaitTimeout as error:
-            until().delete()
+            with suppress(HarnessError):  # of an emulator that hangs, say
+                until().delete(GRACE)
             raise WaitTimeout(f"the machine to reach {where}", error.seconds, error.seen) from error
         if not stop.temporary:
             with suppress(DebuggerError):  # it was hit as well
