@@ -134,6 +134,39 @@ def test_a_command_longer_than_a_pipe_arrives_whole(start: Callable[..., Gdb]) -
     assert length - len(command) in range(2, 12)  # token and line end
 
 
+def press_ctrl_c_in_sending(
+    gdb: Gdb, command: str, monkeypatch: pytest.MonkeyPatch, *, begun: bool
+) -> None:
+    def await_fact(fact: Callable[[], object], *_: object, **__: object) -> None:
+        if begun:
+            fact()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(gdb._channel, "await_fact", await_fact)
+        gdb.execute(command)
+
+
+def test_a_command_that_ctrl_c_came_into_the_middle_of_hurts_none_that_follows(
+    start: Callable[..., Gdb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gdb = start("say(f'{token}^done,value=\"{verb}\"\\n')")
+    long = "-write " + "00" * (1 << 17)
+    press_ctrl_c_in_sending(gdb, long, monkeypatch, begun=True)
+    press_ctrl_c_in_sending(gdb, long, monkeypatch, begun=True)
+    assert [gdb.execute(f"-{word}")[0]["value"] for word in "abc"] == list("abc")
+
+
+def test_a_command_that_ctrl_c_came_before_is_not_executed(
+    start: Callable[..., Gdb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    gdb = start("say(f'={verb}\\n{token}^done\\n')", heard=lambda it: heard.append(it.kind))
+    press_ctrl_c_in_sending(gdb, "-first", monkeypatch, begun=False)
+    gdb.execute("-next")
+    assert heard == ["next"]
+
+
 def test_an_end_with_a_status_says_what_was_said_last(start: Callable[..., Gdb]) -> None:
     gdb = start("print('out of luck', file=sys.stderr)", "sys.exit(3)")
     with pytest.raises(DebuggerError, match="to -a: gdb exited with status 3: out of luck"):

@@ -118,6 +118,7 @@ class Gdb:
         self._heard = heard
         self._closing = False
         self._turn = threading.Lock()
+        self._begun = b""
         self._parser = MiParser()
         self._commands: dict[int, _Command] = {}
         program, *arguments = argv
@@ -247,7 +248,7 @@ class Gdb:
         return True
 
     def _send(self, data: bytes, awaited: str, deadline: Deadline) -> None:
-        rest = memoryview(data)
+        rest = memoryview(b"")
 
         def write() -> bool | None:
             nonlocal rest
@@ -259,9 +260,14 @@ class Gdb:
             return None if rest else True
 
         with self._turn:  # a command is one line, whoever else has one
-            self._channel.await_fact(
-                write, awaited, deadline, every=ROOM_CHECK, needs=Needs.PROCESS
-            )
+            rest = memoryview(self._begun + data)
+            try:
+                self._channel.await_fact(
+                    write, awaited, deadline, every=ROOM_CHECK, needs=Needs.PROCESS
+                )
+            finally:  # what was begun when Ctrl-C came is ended before anything else is sent
+                own = len(rest) < len(data)
+                self._begun = bytes(rest if own else rest[: len(rest) - len(data)])
 
     def leave(self) -> None:
         """From now on its end, and that of its connection, is no failure."""
