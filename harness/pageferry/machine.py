@@ -237,7 +237,7 @@ class Machine(Waiting):
         self.console.catch_up()
         if self._closing:
             self.channel.finish(partial(ChannelClosed, "the machine is closed"))
-        elif self.arch.bios and self.arch.bios in stderr:  # it names it only to miss it
+        elif self.arch.bios and f'"{self.arch.bios}"' in stderr:  # so it names what it misses
             package = f"Debian has it in {self.arch.bios_package}"
             self.channel.finish(partial(QemuMissing, f"QEMU misses {self.arch.bios}; {package}"))
         else:

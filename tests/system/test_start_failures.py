@@ -44,6 +44,23 @@ def test_a_missing_firmware_of_qemu_s_is_named_with_the_package_that_has_it(
         pass
 
 
+def test_a_firmware_of_qemu_s_that_has_no_room_is_not_taken_for_missing(
+    arch: str, parrot: Path, tmp_path: Path
+) -> None:
+    found = replace(architectures.get(arch), bios="boots-first.bin", bios_package="some-package")
+    qemu = tmp_path / "qemu"
+    qemu.write_text(
+        "#!/bin/sh\necho 'regions overlap: /share/boots-first.bin (addresses 0 - 1)' >&2\nexit 1\n"
+    )
+    qemu.chmod(0o700)
+    with (
+        within(AT_ONCE),
+        pytest.raises(QemuDied, match="regions overlap"),
+        Machine(found, parrot, qemu=str(qemu)),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
