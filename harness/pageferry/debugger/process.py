@@ -248,7 +248,12 @@ class Gdb:
         return True
 
     def _send(self, data: bytes, awaited: str, deadline: Deadline) -> None:
-        rest = memoryview(b"")
+        with self._turn:  # a command is one line, whoever else has one
+            self._write(data, awaited, deadline)
+
+    def _write(self, data: bytes, awaited: str, deadline: Deadline) -> None:
+        """What was begun when Ctrl-C came is ended before anything else is sent."""
+        rest = memoryview(self._begun + data)
 
         def write() -> bool | None:
             nonlocal rest
@@ -259,15 +264,13 @@ class Gdb:
                 return None  # its exit says why, in a moment
             return None if rest else True
 
-        with self._turn:  # a command is one line, whoever else has one
-            rest = memoryview(self._begun + data)
-            try:
-                self._channel.await_fact(
-                    write, awaited, deadline, every=ROOM_CHECK, needs=Needs.PROCESS
-                )
-            finally:  # what was begun when Ctrl-C came is ended before anything else is sent
-                own = len(rest) < len(data)
-                self._begun = bytes(rest if own else rest[: len(rest) - len(data)])
+        try:
+            self._channel.await_fact(
+                write, awaited, deadline, every=ROOM_CHECK, needs=Needs.PROCESS
+            )
+        finally:
+            own = len(rest) < len(data)
+            self._begun = bytes(rest if own else rest[: len(rest) - len(data)])
 
     def leave(self) -> None:
         """From now on its end, and that of its connection, is no failure."""
