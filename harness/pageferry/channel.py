@@ -73,6 +73,9 @@ class Channel:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         """Held by whoever copies a structure that the loop changes."""
+        self.turn = threading.RLock()
+        """Held by whoever stops the machine, lets it run, saves or restores it, until that is
+        done: two restores at once crash the emulator. Whoever holds it has a deadline."""
         self._bell = threading.Condition(self.lock)
         self.seen: Callable[[], Sequence[str]] = tuple
         """Gives the last lines seen, for the message of an error; the console sets it."""
@@ -89,7 +92,7 @@ class Channel:
 
     def disown(self) -> None:
         """After a fork, in the child: the machine is the parent's, the locks are nobody's."""
-        self.lock = threading.RLock()
+        self.lock, self.turn = threading.RLock(), threading.RLock()
         self._bell = threading.Condition(self.lock)
         why = f"the machine is of process {os.getppid()}, which this one was forked from"
         self.inherited = partial(ChannelClosed, why)

@@ -9,7 +9,6 @@ looks at the slots every tick.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,11 +50,10 @@ class SlotAnswer:
 
 class GdbDoor:
     """Requests to the firmware of a machine through its debugger, one at a time: a thread
-    waits for another's."""
+    waits for another's, and for a restore."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._turn = threading.Lock()
         self._number = machine.image.enum("door")["DOOR_GDB"]
         self._states = machine.image.enum("slot_state")
         layout = machine.image.bind(machine.memory)
@@ -89,7 +87,7 @@ class GdbDoor:
         if len(arguments) > self._arguments:
             raise ValueError(f"a slot has {self._arguments} arguments, not {len(arguments)}")
         padding = [0] * (self._arguments - len(arguments))
-        with self._turn:
+        with self._machine.channel.turn:
             return self._request([operation, vm, vcpu, *arguments, *padding], timeout)
 
     def _request(self, words: Sequence[int], timeout: Timeout) -> SlotAnswer:

@@ -280,17 +280,19 @@ class Machine(Waiting):
 
     def stop(self) -> None:
         """Stop all CPUs."""
-        if self._debugged is None:
-            self.monitor.execute("stop")
-        else:
-            self._debugged.interrupt()
+        with self.channel.turn:
+            if self._debugged is None:
+                self.monitor.execute("stop")
+            else:
+                self._debugged.interrupt()
 
     def cont(self) -> None:
         """Let all CPUs run."""
-        if self._debugged is None:
-            self.monitor.execute("cont")
-        else:
-            self._debugged.cont()
+        with self.channel.turn:
+            if self._debugged is None:
+                self.monitor.execute("cont")
+            else:
+                self._debugged.cont()
 
     def looking(self) -> AbstractContextManager[None]:
         """For much that is read. Shared RAM is read while the machine goes on."""
@@ -351,11 +353,13 @@ class Machine(Waiting):
         On x86 no CPU may be in guest mode, or the snapshot cannot be loaded. Raises
         MonitorError.
         """
-        self._snapshots.save(name, timeout)
+        with self.channel.turn:
+            self._snapshots.save(name, timeout)
 
     def drop_snapshot(self, name: str, timeout: Timeout = None) -> None:
         """Forget what was saved under `name`. Raises MonitorError."""
-        self._snapshots.delete(name, timeout)
+        with self.channel.turn:
+            self._snapshots.delete(name, timeout)
 
     def restore(self, name: str, timeout: Timeout = None, *, run: bool = True) -> None:
         """Put everything back to what was saved under `name`; `run`: and let it run.
@@ -365,9 +369,13 @@ class Machine(Waiting):
         gone. On RISC-V, QEMU 7.2 leaves the supervisor's timer where it was: something else
         has to wake the firmware. Raises DebuggerError when gdb died and had left it stopped
         somewhere, and MonitorError, after which the machine is in no defined state: until a
-        restore succeeds, every wait for the firmware ends at once with that.
+        restore succeeds, every wait for the firmware ends at once with that. A thread waits
+        for another's restore.
         """
-        deadline = Deadline.after(timeout)
+        with self.channel.turn:
+            self._restore(name, Deadline.after(timeout), run=run)
+
+    def _restore(self, name: str, deadline: Deadline, *, run: bool) -> None:
         debugger = self._debugged
         if debugger is not None:
             debugger.take_control(deadline)

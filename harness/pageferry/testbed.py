@@ -163,8 +163,13 @@ class Testbed:
 
         What was on its way on the console when a snapshot was saved may be done again, and
         nobody gets the reply. RequestRefused (busy) when a guest was at work then, on x86
-        MonitorError. TargetLacks for a snapshot of a machine that has none.
+        MonitorError. TargetLacks for a snapshot of a machine that has none. A thread waits for
+        another's.
         """
+        with self.machine.channel.turn:
+            self._restore(name)
+
+    def _restore(self, name: str) -> None:
         if self._remote is None:
             self.machine.restore(name, run=False)
             self.machine.console.send("\n")  # ends a line of which it has the beginning only

@@ -4,6 +4,7 @@ import fcntl
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 
 import pytest
 
@@ -63,3 +64,23 @@ def test_a_snapshot_of_a_guest_at_work_is_not_taken_for_a_beginning(bed: Testbed
         pytest.raises((RequestRefused, MonitorError), match=r"still at work|in guest-mode"),
     ):
         bed.restore(name)
+
+
+def test_two_threads_that_restore_at_once_take_turns(bed: Testbed) -> None:
+    errors: list[BaseException] = []
+
+    def restore() -> None:
+        try:
+            for _ in range(MANY):
+                bed.restore()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    threads = [Thread(target=restore) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    for guest in bed.guests:
+        guest.ping()
