@@ -151,7 +151,7 @@ def run(
         else:
             display(Console())
             click.echo(f"written to {', '.join(map(str, files))}")
-        sys.stdout.flush()
+        _flush()
     sys.exit(status or (0 if all(result.ok for result in results) else UNEXPECTED))
 
 
@@ -215,7 +215,7 @@ def bench(
                 bench_table.print_bench(result, Console())
                 click.echo()
             click.echo(f"written to {', '.join(map(str, files))}")
-        sys.stdout.flush()
+        _flush()
     missed = strict and not all(result.met for result in results)
     sys.exit(status or (UNEXPECTED if missed else 0))
 
@@ -349,6 +349,12 @@ def _on_each(command: str, arch: str, work: Callable[..., T]) -> tuple[list[T], 
     if not results:
         sys.exit(status)
     return results, status
+
+
+def _flush() -> None:
+    """Have what was printed written now, where its failure is told; none if that is closed."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 @contextmanager

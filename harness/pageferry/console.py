@@ -11,10 +11,11 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from functools import partial
 from io import FileIO, StringIO
 from itertools import count
@@ -116,12 +117,13 @@ class ConsoleStream(_SpawnBase):
     """
 
     def __init__(self, channel: Channel) -> None:
-        super().__init__(
-            timeout=Deadline.after(None).seconds,
-            maxread=SEARCH_WINDOW // 2,  # of each read, pexpect searches one window at most
-            searchwindowsize=SEARCH_WINDOW,
-            encoding="utf-8",
-        )
+        with redirect_stdout(sys.stdout or StringIO()):  # which may be closed; pexpect wants one
+            super().__init__(
+                timeout=Deadline.after(None).seconds,
+                maxread=SEARCH_WINDOW // 2,  # of each read, pexpect searches one window at most
+                searchwindowsize=SEARCH_WINDOW,
+                encoding="utf-8",
+            )
         self.delayafterread = None
         self.awaited = "console output"
         self._channel = channel

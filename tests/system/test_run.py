@@ -1,6 +1,8 @@
 """`pageferry run`: the main job as a user meets it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from pageferry.abi import Operation
 from pageferry.cli import FAILED, UNEXPECTED, main
 from pageferry.report import mechanisms
 from pageferry.verdict import Verdict
+
+LONG = 60.0
 
 
 @pytest.fixture(scope="module", params=["guest", "console"])
@@ -92,3 +96,11 @@ def test_a_result_that_cannot_be_written_gives_status_2(arch: str) -> None:
     ran = CliRunner().invoke(main, ["run", "--arch", arch, "--output", "/dev/null/result.json"])
     assert ran.exit_code == FAILED
     assert "/dev/null" in ran.output
+
+
+def test_closed_standard_streams_keep_nothing_from_being_found(arch: str, tmp_path: Path) -> None:
+    output = tmp_path / "result.json"
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "pageferry.cli"]
+    line = [*closed, "run", "--arch", arch, "--output", str(output)]
+    assert subprocess.run(line, timeout=LONG, check=False).returncode == 0
+    assert json.loads(output.read_text())["arch"] == arch

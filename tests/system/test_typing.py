@@ -71,6 +71,14 @@ def test_a_line_that_is_no_text_is_refused_and_the_others_are_answered(
     assert f"not sent: {PIPE_BUF + 3} bytes are more than a pipe takes whole" in ran.stderr
 
 
+def test_an_input_that_is_closed_has_ended(
+    arch: str, kernel: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    console.run(arch, kernel)
+    assert f"# pageferry {arch} ready" in capsys.readouterr().out
+
+
 class Typist:
     """Somebody who looks from another shell before each line, and ends with Ctrl-C."""
 

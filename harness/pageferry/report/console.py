@@ -41,7 +41,7 @@ def run(arch: str, kernel: Path, **machine: Any) -> None:
             booted.cont()
             booted.console.await_log(f"pageferry {arch} ready")
             print(HINT, file=sys.stderr)
-            for line in sys.stdin:
+            for line in sys.stdin or ():  # closed: the input has ended
                 _send(booted, line.rstrip("\n"))
             _await_answers(booted)
             printer.join()
