@@ -12,7 +12,7 @@ import pytest
 
 from pageferry.channel import SCALE_VARIABLE, Channel
 from pageferry.debugger.process import Gdb
-from pageferry.errors import ChannelClosed, DebuggerError, WaitTimeout
+from pageferry.errors import ChannelClosed, DebuggerError, ProtocolError, WaitTimeout
 from pageferry.wire.gdbmi import Notice
 
 Heard = Callable[[Notice], None]
@@ -216,3 +216,20 @@ def test_closing_twice_is_harmless(start: Callable[..., Gdb]) -> None:
     gdb.close()
     with pytest.raises(DebuggerError, match="the debugger is closed"):
         gdb.execute("-a")
+
+
+def test_an_answer_that_is_no_record_is_a_protocol_error(start: Callable[..., Gdb]) -> None:
+    gdb = start("say(f'{token}^done,value=[\"\\\\377\\n')")
+    with pytest.raises(ProtocolError, match=r"gdb's line '\d+\^done,value=.* is no record"):
+        gdb.execute("-ask")
+
+
+def test_a_notice_that_lacks_what_belongs_there_ends_every_wait_with_its_line(
+    start: Callable[..., Gdb],
+) -> None:
+    def heard(notice: Notice) -> None:
+        assert notice.payload["thread-id"]
+
+    gdb = start("say('*stopped,frame={}\\n')", heard=heard)
+    with pytest.raises(DebuggerError, match=r"gdb said '\*stopped,frame=\{\}', .*'thread-id'"):
+        gdb.execute("-ask", BRIEF)

@@ -148,8 +148,11 @@ class Gdb:
     def _hear(self, data: bytes) -> None:
         for line, record in self._parser.feed(data):
             self._channel.journal.note("mi", "<", line)
-            with self._channel.lock:
-                self._act_on(record)
+            try:
+                with self._channel.lock:
+                    self._act_on(record)
+            except Exception as error:  # noqa: BLE001 - whatever it lacks, the rest is still heard
+                self._end(f"said {line!r}, which is no such record: {error!r}")
 
     def _act_on(self, record: Record) -> None:
         """Wake who waits, but for no text: that costs more than the text."""

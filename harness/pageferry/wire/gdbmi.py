@@ -22,6 +22,8 @@ from typing import Any
 from pygdbmi.gdbescapes import unescape
 from pygdbmi.gdbmiparser import parse_response
 
+from ..errors import ProtocolError
+
 __all__ = ["MiParser", "Notice", "Record", "Result", "Text", "parse", "quoted", "unescape"]
 
 
@@ -49,12 +51,15 @@ class _Line:
 
     @cached_property
     def payload(self) -> dict[str, Any]:
-        """What it says."""
+        """What it says. ProtocolError if it is cut off, or no record at all."""
         if memory := _MEMORY.fullmatch(self.line):
             return {"memory": [{"begin": memory[1], "contents": memory[2]}]}
         if value := _VALUE.fullmatch(self.line):
             return {"value": value[1]}
-        return parse_response(self.line)["payload"] or {}
+        try:
+            return parse_response(self.line)["payload"] or {}
+        except Exception as error:  # the parser has many for what it did not expect
+            raise ProtocolError(f"gdb's line {self.line!r} is no record: {error}") from error
 
 
 @dataclass(frozen=True)
