@@ -104,3 +104,9 @@ def test_closed_standard_streams_keep_nothing_from_being_found(arch: str, tmp_pa
     line = [*closed, "run", "--arch", arch, "--output", str(output)]
     assert subprocess.run(line, timeout=LONG, check=False).returncode == 0
     assert json.loads(output.read_text())["arch"] == arch
+
+
+def test_gdb_of_whom_every_standard_stream_is_closed_has_no_more_input(arch: str) -> None:
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "pageferry.cli"]
+    line = [*closed, "debug", "--arch", arch]
+    assert subprocess.run(line, timeout=LONG, check=False).returncode == 0

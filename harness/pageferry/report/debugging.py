@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -81,8 +82,11 @@ def attach(name: str | None, arch: str | None, more: Sequence[str]) -> int:
 def hand_over(command: Sequence[str]) -> int:
     """Give gdb this terminal until it ends."""
     die = partial(die_with, os.getpid())
+    nothing = (
+        subprocess.DEVNULL if sys.stdin is None else None
+    )  # closed: gdb reads a pipe of its own
     try:
-        gdb = subprocess.Popen(command, preexec_fn=die)
+        gdb = subprocess.Popen(command, stdin=nothing, preexec_fn=die)
     except OSError as error:
         raise DebuggerError(f"cannot start {command[0]}: {error.strerror}") from error
     with gdb, _deaf_to_ctrl_c():
