@@ -367,12 +367,13 @@ class Machine(Waiting):
         Nothing that was written to the console before, in either direction, is seen
         afterwards, and requests that were not answered never will be; breakpoints are
         gone. On RISC-V, QEMU 7.2 leaves the supervisor's timer where it was: something else
-        has to wake the firmware. Raises DebuggerError when gdb died and had left it stopped
-        somewhere, and MonitorError, after which the machine is in no defined state: until a
-        restore succeeds, every wait for the firmware ends at once with that. A thread waits
-        for another's restore.
+        has to wake the firmware. A thread waits for another's restore. Raises MonitorError for
+        a name that nothing was saved under; DebuggerError when gdb died and had left it
+        stopped somewhere; and MonitorError when QEMU cannot: the machine is in no defined state
+        then, and until a restore succeeds, every wait for the firmware ends at once with that.
         """
         with self.channel.turn:
+            self._snapshots.require(name)
             self._restore(name, Deadline.after(timeout), run=run)
 
     def _restore(self, name: str, deadline: Deadline, *, run: bool) -> None:

@@ -23,17 +23,25 @@ class Snapshots:
         self._monitor = monitor
         self.file = file
         self._attached = False
+        self._names: set[str] = set()
 
     def save(self, name: str, timeout: Timeout = None) -> None:
         """Save under `name`. Raises MonitorError when there is one of that name already."""
         if not self._attached:
             self._attach(timeout)
         self._monitor.run_job("snapshot-save", self._arguments(name), timeout)
+        self._names.add(name)
+
+    def require(self, name: str) -> None:
+        """MonitorError unless `save` has saved it; nothing has been touched then."""
+        if name not in self._names:
+            there_are = ", ".join(sorted(self._names)) or "none"
+            raise MonitorError(f"no snapshot is called {name!r}; there are: {there_are}")
 
     def load(self, name: str, timeout: Timeout = None) -> None:
         """Load `name` into the machine, which is stopped for it.
 
-        Raises MonitorError when there is none, or when it cannot be loaded.
+        Raises MonitorError when it cannot be loaded.
         On x86 one that was saved while a CPU was in guest mode cannot. The machine is
         then in no defined state.
         """
@@ -48,6 +56,7 @@ class Snapshots:
         """Delete `name`. Raises MonitorError when there is none."""
         arguments = {"tag": name, "devices": [_DISK]}
         self._monitor.run_job("snapshot-delete", arguments, timeout)
+        self._names.discard(name)
 
     def _arguments(self, name: str) -> dict[str, object]:
         return {"tag": name, "vmstate": _DISK, "devices": [_DISK]}
