@@ -30,7 +30,7 @@ endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 
-.PHONY: help run console debug test mutants bench lint format setup firmware plugin doctor clean FORCE
+.PHONY: help run console debug test tests mutants bench lint format setup firmware plugin doctor clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ test: ## everything that CI checks: lint, types, unit and system tests, these on
 	@$(MAKE) ARCH=$(TESTED) setup
 	@$(MAKE) ARCH=$(TESTED) firmware plugin lint
 	@.venv/bin/pytest --pageferry-arch $(TESTED) $(PYTEST_ARGS)
+
+# Else the folder of that name would be up to date, and nothing tested.
+tests: test
 
 mutants: ## build the firmware with each seeded bug, and see that the tests catch it
 	@$(MAKE) ARCH=$(TESTED) setup

@@ -367,7 +367,7 @@ class Console:
             with self._channel.lock:
                 return text in self._log_lines or None
 
-        self._channel.await_fact(logged, f"'# {text}' on the console", timeout)
+        self._channel.await_fact(logged, f"the line '# {text}' on the console", timeout)
 
     def expect(self, pattern: str | re.Pattern[str], timeout: Timeout = None) -> re.Match[str]:
         """The next match of `pattern` in what comes, pexpect's way: it is used up to there.

@@ -367,10 +367,9 @@ class Machine(Waiting):
         Nothing that was written to the console before, in either direction, is seen
         afterwards, and requests that were not answered never will be; breakpoints are
         gone. On RISC-V, QEMU 7.2 leaves the supervisor's timer where it was: something else
-        has to wake the firmware. A thread waits for another's restore. Raises MonitorError for
-        a name that nothing was saved under; DebuggerError when gdb died and had left it
-        stopped somewhere; and MonitorError when QEMU cannot: the machine is in no defined state
-        then, and until a restore succeeds, every wait for the firmware ends at once with that.
+        has to wake the firmware. A thread waits for another's. Raises MonitorError for a name
+        that nothing was saved under, DebuggerError when gdb died and left it stopped, and
+        MonitorError when QEMU cannot: every wait says so then, until a restore succeeds.
         """
         with self.channel.turn:
             self._snapshots.require(name)

@@ -26,6 +26,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
+ALL_TESTS = "tests/system"
+
 _CHANGED = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
 _OF_ARCH = re.compile(r"firmware/arch/(\w+)/")
 _CAUGHT_BY = re.compile(r"^Caught by: (.+)$", re.MULTILINE)
@@ -40,7 +42,8 @@ class NotBuilt(Exception):
 class Mutant:
     """One seeded bug.
 
-    caught_by  tests below tests/system, with {arch}, the first of which is to fail
+    caught_by  tests below tests/system, with {arch}, the first of which is to fail; none
+               named: nobody knows yet, and all are tried
     nothing    by architecture, why there it changes nothing that anybody could see
     """
 
@@ -58,7 +61,7 @@ class Mutant:
 
     def tests(self, arch: str) -> list[str]:
         """What pytest calls the tests that are to catch it."""
-        return [f"tests/system/{it.format(arch=arch)}" for it in self.caught_by]
+        return [f"{ALL_TESTS}/{it.format(arch=arch)}" for it in self.caught_by] or [ALL_TESTS]
 
     def build(self, arch: str, folder: Path) -> Path:
         """Build the firmware with this bug in an empty `folder`; where its products are.

@@ -145,7 +145,10 @@ def main(arch: str, jobs: int, only_list: bool, names: tuple[str, ...]) -> None:
         return
     for mutant in mutants:
         if not any(mutant.applies_to(it) for it in archs):
-            raise click.UsageError(f"{mutant.name} is none of {arch}: its patch says why")
+            why = "the files that its patch changes, or its words, tell of which it is"
+            raise click.UsageError(f"{mutant.name} is none of {arch}: {why}")
+        if not mutant.caught_by:
+            click.echo(f"{mutant.name} names no test: all are tried, which takes minutes", err=True)
     try:
         for name in archs:
             require_firmware(ROOT / firmware_directory(name), name)

@@ -64,6 +64,10 @@ def test_a_mutant_names_tests_that_there_are(mutant: Mutant) -> None:
         assert f"def {function}(" in (ROOT / "tests" / "system" / file).read_text()
 
 
+def test_a_mutant_that_names_no_test_is_tried_with_all_of_the_running_machine() -> None:
+    assert Mutant("new", "Something.", Path("new.patch"), ()).tests("x86_64") == ["tests/system"]
+
+
 @pytest.mark.parametrize("arch", architectures.names())
 def test_there_are_mutants_of_every_architecture(arch: str) -> None:
     assert len([it for it in MUTANTS.values() if it.applies_to(arch)]) >= 12
