@@ -89,10 +89,11 @@ TOLD = [Told("riscv64", "harts[{cpu}]", ISSUED["riscv64", 3], of_hart_mask, 4, "
 class Entry(OfArch):
     """How a CPU says with which generation of a VM's translations it enters.
 
-    current, entered  expressions, with {vm}
+    current, entered  expressions, with {vm}, and with {vcpu} what is one vCPU's
     flush, flushes    what it flushes then, and the value for everything
     enters            the function that enters
     drives_out        the function that waits for those that have entered with an older one
+    tells, told       the function that interrupts a CPU, and an expression for which
     """
 
     current: str
@@ -101,17 +102,21 @@ class Entry(OfArch):
     flushes: int
     enters: str
     drives_out: str
+    tells: str
+    told: str
 
 
 ENTRIES = [
     Entry(
         "x86_64",
         "vms[{vm}].generation",
-        "vms[{vm}].vcpus[0].arch.entered",
-        "vms[{vm}].vcpus[0].arch.vmcb->control.tlb_control",
+        "vms[{vm}].vcpus[{vcpu}].arch.entered",
+        "vms[{vm}].vcpus[{vcpu}].arch.vmcb->control.tlb_control",
         1,
         "vmcb_run",
         "drive_out",
+        "send_interrupt",
+        "id",
     )
 ]
 

@@ -1,6 +1,7 @@
 """Of which VM and page a translation is forgotten: no plugin sees operands, gdb does."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from tests.oracle.operands import (
@@ -18,7 +19,7 @@ from tests.oracle.operands import (
 from pageferry import Command, Testbed
 from pageferry.address import HPA, PAGE_SIZE
 from pageferry.debugger import Debugger
-from pageferry.errors import FirmwarePanic
+from pageferry.errors import FirmwarePanic, WaitTimeout
 from pageferry.guest import Guest
 
 NONCE = 0x5EED
@@ -135,11 +136,12 @@ def test_no_guest_s_table_is_in_use_while_stage_2_becomes_another_one_s(
 
 @pytest.mark.pageferry(cpus=1)
 @pytest.mark.parametrize("entry", ENTRIES, ids=["generation"])
+@pytest.mark.parametrize("number", [0, 1], ids=["first", "second"])
 def test_a_page_that_is_taken_while_a_cpu_enters_is_forgotten_at_that_entry(
-    bed: Testbed, gdb: Debugger, entry: Entry
+    bed: Testbed, gdb: Debugger, entry: Entry, number: int
 ) -> None:
-    read, vm = bed.firmware.read_int, bed.guests[0].vm
-    entered, current = entry.entered.format(vm=vm), entry.current.format(vm=vm)
+    read, vm = bed.firmware.read_int, bed.guests[number].vm
+    entered, current = entry.entered.format(vm=vm, vcpu=0), entry.current.format(vm=vm)
     gdb.watchpoint(entered)
     bed.machine.console.submit(f"ask {vm} {NONCE} {int(Command.PING)}")
     gdb.wait()
@@ -149,7 +151,7 @@ def test_a_page_that_is_taken_while_a_cpu_enters_is_forgotten_at_that_entry(
     gdb.cont()
     gdb.wait()
     assert read(entered) == read(current)
-    assert read(entry.flush.format(vm=vm)) == entry.flushes
+    assert read(entry.flush.format(vm=vm, vcpu=0)) == entry.flushes
 
 
 @pytest.mark.pageferry(cpus=1)
@@ -157,15 +159,56 @@ def test_a_page_that_is_taken_while_a_cpu_enters_is_forgotten_at_that_entry(
 def test_who_enters_just_before_a_page_is_taken_is_driven_out(
     bed: Testbed, gdb: Debugger, entry: Entry
 ) -> None:
+    assert driven_out(bed, gdb, entry, newer=0)
+
+
+@pytest.mark.pageferry(cpus=1)
+@pytest.mark.parametrize("entry", ENTRIES, ids=["generation"])
+def test_who_enters_just_after_a_page_is_taken_is_not_waited_for(
+    bed: Testbed, gdb: Debugger, entry: Entry
+) -> None:
+    assert not driven_out(bed, gdb, entry, newer=1)
+
+
+def driven_out(bed: Testbed, gdb: Debugger, entry: Entry, newer: int) -> bool:
+    """Whether a CPU is that has entered with the generation before, or one so much newer."""
     a, b = bed.guests
     current = entry.current.format(vm=a.vm)
-    before = bed.firmware.read_int(current)
+    generation = bed.firmware.read_int(current) + newer
     gdb.watchpoint(current)
     bed.machine.console.submit(f"remap {a.vm} {a.page(3):#x} {b.vm} {b.window(4):#x}")
     gdb.wait()
-    bed.firmware.write(entry.entered.format(vm=a.vm), before)  # as another CPU does that enters
+    entered = entry.entered.format(vm=a.vm, vcpu=0)
+    bed.firmware.write(entered, generation)  # as another CPU does that enters
     gdb.delete_breakpoints()
     gdb.breakpoint(entry.drives_out)
     gdb.breakpoint("request_done")
     gdb.cont()
-    assert gdb.wait().frame.function == entry.drives_out
+    return gdb.wait().frame.function == entry.drives_out
+
+
+@pytest.mark.pageferry(cpus=4)
+@pytest.mark.parametrize("entry", ENTRIES, ids=["generation"])
+def test_a_guest_that_waits_has_been_left_by_every_cpu(bed: Testbed, entry: Entry) -> None:
+    vcpus = [vcpu for guest in bed.guests for vcpu in guest.vcpus]
+    inside = {it: entry.entered.format(vm=it.vm, vcpu=it.index) for it in vcpus}
+    assert [it for it in vcpus if bed.firmware.read_int(inside[it])] == []
+
+
+@pytest.mark.pageferry(cpus=4)
+@pytest.mark.parametrize("entry", ENTRIES, ids=["generation"])
+def test_every_cpu_that_runs_the_guest_is_told_and_no_other(
+    bed: Testbed, gdb: Debugger, entry: Entry
+) -> None:
+    a, b = bed.guests
+    for vcpu in (*a.vcpus, b):
+        vcpu.begin(Command.WATCH, vcpu.gva(vcpu.page(0))).await_rounds(1)
+    gdb.breakpoint(entry.tells)
+    gdb.breakpoint("request_done")
+    bed.machine.console.submit(f"remap {a.vm} {a.page(3):#x} {b.vm} {b.window(4):#x}")
+    told = []
+    with suppress(WaitTimeout, FirmwarePanic):  # of who is not told, and so does not leave
+        while gdb.wait().frame.function == entry.tells:
+            told.append(gdb.value(entry.told))
+            gdb.cont()
+    assert told == [bed.firmware.read_int(f"vms[1].vcpus[{it.index}].cpu") for it in a.vcpus]
