@@ -16,7 +16,7 @@ from pageferry.debugger.core import STEPS
 PLAYED = """#!{python}
 import re, sys
 stops = {stops!r}
-register, done = 0, []
+register, counter, done = 0, 0x1000, []
 def stopped(reason, counter):
     frame = f'frame={{{{addr="{{counter:#x}}",func="f",args=[]}}}},thread-id="1"'
     return f"*stopped,{{reason}}{{frame}}\\n"
@@ -28,9 +28,13 @@ for line in sys.stdin:
     elif verb == "thread-info":
         answer += ',threads=[{{id="1",target-id="1"}}]'
     elif verb == "data-list-register-names":
-        answer += ',register-names=["r0"]'
+        answer += ',register-names=["r0","pc"]'
     elif verb == "data-list-register-values":
-        answer += f',register-values=[{{{{number="0",value="{{register:#x}}"}}}}]'
+        values = enumerate([register, counter])
+        told = [f'{{{{number="{{number}}",value="{{it:#x}}"}}}}' for number, it in values]
+        answer += f',register-values=[{{",".join(told)}}]'
+    elif changed := re.search(r"\\$pc = (\\w+)", line):
+        answer, counter = answer + ',value="0"', int(changed[1], 0)
     elif verb == "data-evaluate-expression":
         answer += ',value="42"'
         done.append("value")
@@ -145,3 +149,11 @@ def test_a_breakpoint_that_the_step_off_another_hits_is_a_stop(play: Play) -> No
     assert gdb.evaluate_and_cont("6 * 7") == "42"
     assert not gdb.running
     assert done(gdb) == ["value", STEP]
+
+
+def test_a_breakpoint_that_was_left_by_a_new_program_counter_is_hit_again(play: Play) -> None:
+    gdb = play([(HIT, BEFORE), (HIT, BEFORE)])
+    gdb.set_register("pc", AFTER[0])
+    gdb.cont()
+    assert not gdb.running
+    assert done(gdb) == [STEP]

@@ -28,7 +28,7 @@ from ..wire.gdbmi import Notice, Result, quoted
 from .breakpoint import WATCH, Breakpoint
 from .memory import GdbMemory, write_command
 from .process import Gdb
-from .stops import Stop
+from .stops import Standing, Stop
 from .values import Values, find_cpus, register_numbers
 from .views import Command, Views, on_console
 
@@ -40,6 +40,8 @@ STEPS = 5
 
 STEPPED = "end-stepping-range"
 """gdb's reason for a stop after a step."""
+
+STEP = "-exec-step-instruction"
 
 CORE = 33
 """Registers, the first that gdb lists: the general ones, of which a step changes one, or pc."""
@@ -197,8 +199,9 @@ class Debugger(Values):
         before = self._stop
         if before is None or not before.at_breakpoint:
             return True
-        stop = self.step_instruction()
-        return not stop.at_breakpoint or stop.frame.address == before.frame.address
+        standing = self._standing()
+        stop = self._advance(STEP, standing=standing)
+        return not stop.at_breakpoint or (standing and standing.address) == stop.frame.address
 
     def _resume(self, *commands: Command) -> list[tuple[Result, str]]:
         """Execute commands of which the last lets it run. That it does is gdb's to say."""
@@ -301,21 +304,25 @@ class Debugger(Values):
 
     def step_instruction(self, timeout: Timeout = None) -> Stop:
         """One instruction."""
-        return self._advance("-exec-step-instruction", timeout)
+        return self._advance(STEP, timeout)
 
     def finish(self, timeout: Timeout = None) -> Stop:
         """Until the function it is in has returned."""
         return self._advance("-exec-finish", timeout)
 
-    def _advance(self, command: str, timeout: Timeout) -> Stop:
+    def _advance(
+        self, command: str, timeout: Timeout = None, standing: Standing | None = None
+    ) -> Stop:
         """QEMU may end a step before its instruction, when an interrupt waits to be looked
         at: one after which all is as it was is taken again, a few times.
 
         gdb says then that the step has ended, or that the breakpoint it began at was hit; a
         jump to itself looks the same. What else it says is believed: it has a cause of its own.
+
+        standing  how it stands, if that is known
         """
         deadline = Deadline.after(timeout)
-        first, before = self._stop, self._standing()
+        first, before = self._stop, standing or self._standing()
         for _ in range(STEPS):
             self._resume(Command(command))
             stop = self.wait(deadline)
@@ -324,12 +331,12 @@ class Debugger(Values):
                 break
         return stop
 
-    def _standing(self) -> tuple[int, int, dict[str, int]] | None:
-        """Which CPU stands where and with what in its registers; None while it runs."""
+    def _standing(self) -> Standing | None:
+        """How it stands now; None while it runs."""
         if self._stop is None:
             return None
         names = [name for name, number in self._registers.items() if number < CORE]
-        return self._stop.thread, self._stop.frame.address, self.registers(names)
+        return Standing.of(self._stop, self.registers(names))
 
     # Breakpoints
 

@@ -90,3 +90,23 @@ class Stop:
 
 _WATCHED = ("wpt", "hw-rwpt", "hw-awpt")
 """Watched for writing, for reading, for either."""
+
+
+COUNTERS = ("pc", "rip")
+"""How gdb names the program counter."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Which CPU stands where and with what in its registers."""
+
+    thread: int
+    address: int
+    registers: dict[str, int]
+
+    @classmethod
+    def of(cls, stop: Stop, registers: dict[str, int]) -> Standing:
+        """By the registers, if the program counter is among them: it may have been changed
+        after the stop."""
+        counters = (registers[name] for name in COUNTERS if name in registers)
+        return cls(stop.thread, next(counters, stop.frame.address), registers)
