@@ -31,9 +31,24 @@ SYSTEM = {
     "riscv64": ("sscratch", "sepc", "scause", "stval", "scounteren"),
 }
 
+BITS: dict[str, dict[str, int]] = {
+    "x86_64": {"eflags": 1 << 18},  # AC
+    "aarch64": {},
+    "riscv64": {"sstatus": 1 << 18, "senvcfg": 1 << 0},  # SUM, FIOM
+}
+"""Bits of its own in other registers, which are 0 in a guest that did nothing to them."""
+
 CALLED = {
     "x86_64": ("vmcb_run", "*(unsigned long *)$rsp", ("rbx", "rbp", "r12", "r13", "r14", "r15")),
     "aarch64": ("guest_run", "$x30", tuple(f"x{it}" for it in range(19, 30))),
     "riscv64": ("vcpu_enter", "$ra", ("tp", *(f"s{it}" for it in range(12)))),
 }
 """What enters a guest, where it returns to at its first instruction, and what it keeps."""
+
+STRANGE = {
+    "x86_64": "vcpu->arch.vmcb->save.rflags |= 0x100",
+    "aarch64": "vcpu->arch.pstate &= ~0xfull",
+    "riscv64": "vcpu->arch.sstatus &= ~0x100ull",
+}
+"""Gives a guest a state in which no kernel goes on: x86-64 RFLAGS.TF, by which each instruction
+traps; AArch64 EL0; RISC-V user mode, by SPP."""

@@ -1,7 +1,7 @@
 """A turn of another guest, and the hypervisor's own work, leave every register as it was."""
 
 import pytest
-from tests.oracle.registers import CALLED, FLOATING, GENERAL, SYSTEM
+from tests.oracle.registers import BITS, CALLED, FLOATING, GENERAL, SYSTEM
 
 from pageferry import Command, Testbed
 from pageferry.debugger import Debugger
@@ -41,13 +41,16 @@ def test_a_guest_finds_its_registers_as_it_left_them_and_no_other_guest_finds_th
     gdb.wait()
     left = marks([*GENERAL[arch], *FLOATING[arch], *SYSTEM[arch]])
     put(gdb, left | {"pc": rests})
-    for at, has in ((watching, {}), (rests, left)):
+    for name, bit in BITS[arch].items():
+        gdb.evaluate(f"${name} |= {bit:#x}")
+    for at, has, bits in ((watching, {}, {}), (rests, left, BITS[arch])):
         gdb.delete_breakpoints()
         gdb.breakpoint(f"*{at:#x}")
         gdb.cont()
         gdb.wait()
         marked = {name: it for name, it in found(gdb, left).items() if it in left.values()}
         assert marked == has
+        assert {it: bit for it, bit in BITS[arch].items() if gdb.value(f"${it} & {bit}")} == bits
 
 
 def test_the_hypervisor_finds_its_registers_as_it_left_them_to_run_a_guest(

@@ -1,15 +1,17 @@
-"""A fault that is none any more: another CPU broke the entry and has made it again meanwhile."""
+"""What becomes of a guest after a fault, and after one that is none any more: another CPU broke
+the entry and has made it again meanwhile."""
 
 from contextlib import suppress
 
 import pytest
-from tests.oracle.registers import CALLED
+from tests.oracle.registers import CALLED, STRANGE
 
 from pageferry import Command, GuestFault, Testbed
-from pageferry.abi import Outcome
+from pageferry.abi import Operation, Outcome
 from pageferry.address import GPA, HPA
 from pageferry.debugger import Debugger
-from pageferry.guest import Guest
+from pageferry.errors import GuestReport
+from pageferry.guest import POLL, Guest
 
 ENTRY = 8
 """Bytes of a table's entry."""
@@ -91,3 +93,57 @@ def test_a_guest_that_faults_again_at_once_is_told(bed: Testbed, gdb: Debugger, 
     gdb.cont()
     with pytest.raises(GuestFault):
         work.result()
+
+
+@pytest.mark.pageferry(cpus=1)  # whose ticks come between
+def test_a_guest_goes_on_a_second_time_if_it_was_interrupted(bed: Testbed, gdb: Debugger) -> None:
+    a, b = bed.guests
+    page = a.page(UNTOUCHED)
+    entry = Absent(a, page)
+    gdb.breakpoint("stage2_find", f"page.value == {page:#x}")
+    work = a.begin(Command.WATCH, a.gva(page))
+    gdb.wait()
+    entry.put()
+    gdb.cont()
+    work.await_rounds(1)
+    exits = a.exits
+    bed.machine.await_fact(lambda: a.exits > exits + 1 or None, "a turn to end", every=POLL)
+    entry.take()
+    # Another page is taken, so that this one's translation is forgotten with its.
+    bed.machine.console.submit(f"remap {a.vm} {a.page(3):#x} {b.vm} {b.window(4):#x}")
+    gdb.wait()
+    entry.put()
+    gdb.delete_breakpoints()
+    gdb.cont()
+    with suppress(GuestFault):
+        a.stop_watch()
+        work.result()
+    assert a.report().outcome is Outcome.DONE
+
+
+def test_a_guest_that_faults_on_the_way_to_recovery_is_not_led_there_again(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    a = bed.guests[0]
+    a.hypercall(Operation.RECOVER, a.gva(a.window(0)))
+    for where in ("arch_vcpu_resume_at", "work_end"):
+        gdb.breakpoint(where)
+    a.begin(Command.LOAD, a.gva(a.window(1)))
+    for where in ("arch_vcpu_resume_at", "work_end"):
+        assert gdb.wait().frame.function == where
+        gdb.cont()
+
+
+def test_a_fault_is_told_to_the_guest_s_kernel_whatever_state_it_came_from(
+    bed: Testbed, gdb: Debugger, arch: str
+) -> None:
+    a = bed.guests[0]
+    gdb.breakpoint("arch_vcpu_resume_at")
+    work = a.begin(Command.LOAD, a.gva(a.window(0)))
+    gdb.wait()
+    gdb.evaluate(STRANGE[arch])
+    gdb.delete_breakpoints()
+    gdb.cont()
+    with suppress(GuestReport):
+        work.result()
+    assert a.report().outcome is Outcome.FAULT
