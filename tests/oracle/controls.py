@@ -1,0 +1,60 @@
+"""What keeps a guest from what it is not given, where an emulator cannot show that it is needed.
+
+By architecture: expressions of gdb's in the hypervisor, with {vm} if it is a VM's, the bits of
+their value that matter, and what they are to be.
+"""
+
+from typing import NamedTuple
+
+
+class Control(NamedTuple):
+    """`value & mask` is to be `wanted`."""
+
+    value: str
+    mask: int
+    wanted: int
+
+
+ALL = (1 << 64) - 1
+
+
+def _block(field: str, mask: int) -> Control:
+    """A word of the VMCB (APM 2, table B-1), of which all these bits are to be set."""
+    return Control(f"vms[{{vm}}].vcpus[0].arch.vmcb->control.{field}", mask, mask)
+
+
+CONTROLS = {
+    "x86_64": (
+        _block("intercept_cr", 1 << 20),  # writes of CR4
+        _block("intercept_dr", 0xFFFF_FFFF),
+        _block("intercept_exceptions", 1 << 17),  # #AC, which may fault on its own delivery
+        # SHUTDOWN, FERR_FREEZE, task switches, MSRs, ports, INVLPGA, HLT, INVD, RDPMC, INIT,
+        # SMI, NMI, INTR
+        _block("intercept_events", 0xF540_800F),
+        # VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT, RDTSCP, ICEBP, WBINVD, MONITOR,
+        # MWAIT, XSETBV
+        _block("intercept_instructions", 0x3FFF),
+        _block("v_intr", 1 << 24),  # V_INTR_MASKING
+        _block("np_enable", 1),
+    ),
+    "aarch64": (  # DDI 0487, D19.2
+        # TERR, TLOR, TPU, TPCP, TSW, TACR, TIDCP, TSC, TID3 to TID0, TWE, TWI: the traps of what
+        # every CPU has that can run this
+        Control("$HCR_EL2", 0x18_01FF_E000, 0x18_01FF_E000),
+        Control("$HCR_EL2", 0x8000_003B, 0x8000_003B),  # RW, AMO, IMO, FMO, SWIO, VM
+        Control("$CPTR_EL2", 0xC010_0500, 0xC010_0100),  # TCPAC, TAM, TTA, TZ; not TFP
+        Control("$MDCR_EL2", 0x0008_4E60, 0x0008_4E60),  # TTRF, TPMS, TDRA to TDA, TPM, TPMCR
+        Control("$HSTR_EL2", 0xBFEF, 0xBFEF),
+        Control("$CNTHCTL_EL2", 3, 0),  # EL1PCEN, EL1PCTEN
+        Control("$HCRX_EL2", ALL, 0),
+    ),
+    "riscv64": (  # privileged architecture, 8.2
+        Control("$henvcfg", ALL, 0),
+        Control("$hcounteren", ALL, 1 << 2),  # IR
+        Control("$hideleg", ALL, 0),
+        Control("$hedeleg", ALL, 0xB1FF),
+        Control("$hvip", ALL, 0),
+        Control("$htimedelta", ALL, 0),
+        Control("$hstatus", 0x70_0200, 1 << 21),  # VTSR, VTW, VTVM and HU: VTW alone
+    ),
+}
