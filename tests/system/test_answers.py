@@ -62,3 +62,21 @@ def test_a_guest_gets_no_work_before_its_last_answer_was_told(bed: Testbed, gdb:
         lambda: it if (it := read(state)) != ended else None, "the answer to be told", every=POLL
     )
     assert told == none
+
+
+@pytest.mark.pageferry(cpus=1)
+def test_a_guest_that_does_not_wait_gets_no_work(bed: Testbed, gdb: Debugger) -> None:
+    a, states = bed.guests[0], bed.machine.image.enum("vcpu_state")
+    state = f"vms[{a.vm}].vcpus[0].state"
+    gdb.breakpoint("vcpu_ask")
+    pending = bed.machine.console.submit(f"ask {a.vm} {NONCE} {int(Command.PING)}")
+    gdb.wait()
+    bed.firmware.write(state, states["VCPU_RUNNING"])  # as before it has waited for the first time
+    gdb.delete_breakpoints()
+    gdb.breakpoint("request_done")
+    gdb.cont()
+    gdb.wait()
+    bed.firmware.write(state, states["VCPU_WAITING"])
+    gdb.delete_breakpoints()
+    gdb.cont()
+    assert pending.result().status is Status.BUSY

@@ -11,29 +11,18 @@ from tests.oracle.operands import (
     SWITCHES,
     TOLD,
     Entry,
-    Instruction,
     Switch,
     Told,
 )
+from tests.system.code import find
 
 from pageferry import Command, Testbed
-from pageferry.address import HPA, PAGE_SIZE
+from pageferry.address import PAGE_SIZE
 from pageferry.debugger import Debugger
 from pageferry.errors import FirmwarePanic, WaitTimeout
 from pageferry.guest import Guest
 
 NONCE = 0x5EED
-
-CODE = 256
-"""Bytes of a function that are searched."""
-
-
-def find(bed: Testbed, wanted: Instruction, function: str = "arch_invalidate") -> dict[int, int]:
-    """Every place of it, and what stands there: a compiler may have made several of one."""
-    start = bed.machine.image.symbol(function)
-    code = bed.machine.memory.read(HPA(start), CODE)
-    words = {at: int.from_bytes(code[at : at + 4], "little") for at in range(0, CODE - 4, 2)}
-    return {start + at: it for at, it in words.items() if it & wanted.mask == wanted.value}
 
 
 def test_an_invalidation_names_the_vm_and_the_page(
@@ -60,7 +49,7 @@ def names_the_vm_and_the_page(
     assert (gdb.value("vm->id"), gdb.value("page.value"), PAGE_SIZE) == expected
     if kind in ISSUED:
         wanted = ISSUED[kind]
-        places = find(bed, wanted)
+        places = find(bed.machine, wanted)
         assert places
         for address in places:
             gdb.breakpoint(f"*{address:#x}")
@@ -69,7 +58,7 @@ def names_the_vm_and_the_page(
         assert wanted.operands(gdb, instruction) == expected
     if kind in COMBINED:
         wanted = COMBINED[kind]
-        places = find(bed, wanted)
+        places = find(bed.machine, wanted)
         assert places
         for address in places:
             gdb.breakpoint(f"*{address:#x}")
@@ -91,7 +80,7 @@ def test_cpus_that_are_told_one_by_one_are_named_as_the_platform_knows_them(
     for number, cpu in enumerate(numbers, 9):  # that no CPU here has
         numbers[cpu] = number
         bed.firmware.write(told.numbers.format(cpu=cpu), number)
-    for address in find(bed, told.instruction):
+    for address in find(bed.machine, told.instruction):
         gdb.breakpoint(f"*{address:#x}")
     bed.machine.console.submit(f"remap 1 {a.page(3):#x} 2 {b.window(4):#x}")
     gdb.wait()
@@ -104,7 +93,7 @@ def test_the_machine_stops_if_other_cpus_cannot_be_told(
     bed: Testbed, gdb: Debugger, told: Told
 ) -> None:
     a, b = bed.guests
-    for address in find(bed, told.instruction):
+    for address in find(bed.machine, told.instruction):
         gdb.breakpoint(f"*{address:#x}")
     pending = bed.machine.console.submit(f"remap 1 {a.page(3):#x} 2 {b.window(4):#x}")
     address = gdb.wait().frame.address
@@ -124,7 +113,7 @@ def test_the_machine_stops_if_other_cpus_cannot_be_told(
 def test_no_guest_s_table_is_in_use_while_stage_2_becomes_another_one_s(
     bed: Testbed, gdb: Debugger, switch: Switch
 ) -> None:
-    places = find(bed, switch.instruction, "arch_vcpu_load")
+    places = find(bed.machine, switch.instruction, "arch_vcpu_load")
     assert places
     for address in places:
         gdb.breakpoint(f"*{address:#x}")

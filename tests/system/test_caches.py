@@ -1,0 +1,60 @@
+"""What is stored is there for who does not look into the same cache: an emulator has none."""
+
+import pytest
+from tests.oracle.caches import CLEANS, FETCHES, Clean, Fetch
+from tests.oracle.registers import CALLED
+from tests.system.code import find
+
+from pageferry import Machine, Testbed
+from pageferry import arch as architectures
+from pageferry.address import PAGE_SIZE
+from pageferry.settings import Settings
+from pageferry.testbed import firmware_directory
+
+
+@pytest.mark.parametrize("fetch", FETCHES, ids=lambda fetch: fetch.function)
+def test_a_guest_s_program_is_fetched_after_it_was_stored(
+    arch: str, pageferry_settings: Settings, fetch: Fetch
+) -> None:
+    kernel = (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
+    with Machine(architectures.get(arch), kernel) as machine:
+        places = find(machine, fetch.instruction, fetch.function)
+        assert places
+        gdb = machine.debugger()
+        for place in (*places, machine.image.symbol(CALLED[arch][0])):
+            gdb.breakpoint(f"*{place:#x}")
+        gdb.cont()
+        assert gdb.wait().frame.address in places
+
+
+@pytest.mark.parametrize("clean", CLEANS, ids=["by-line"])
+def test_a_page_is_cleaned_before_a_guest_gets_it_that_may_go_around_the_caches(
+    arch: str, pageferry_settings: Settings, clean: Clean
+) -> None:
+    firmware = pageferry_settings.firmware
+    with Testbed.start(arch, firmware=firmware, extra_args=clean.arguments) as bed:
+        a, b = bed.guests
+        frame = a.stage2(a.page(3)).output
+        gdb = bed.machine.debugger()
+        gdb.breakpoint(clean.function)
+        gdb.breakpoint("request_done")
+        pending = bed.machine.console.submit(f"remap 1 {a.page(3):#x} 2 {b.window(4):#x}")
+        assert gdb.wait().frame.function == clean.function
+        assert (gdb.value(clean.start), gdb.value(clean.size)) == (frame, PAGE_SIZE)
+        lines = find(bed.machine, clean.line, clean.function)
+        for place in lines:
+            gdb.breakpoint(f"*{place:#x}")
+        gdb.cont()
+        place = gdb.wait().frame.address
+        assert place in lines
+        assert clean.line.operands(gdb, lines[place])[0] == frame
+        gdb.delete_breakpoints()
+        for place in find(bed.machine, clean.completes, clean.function):
+            gdb.breakpoint(f"*{place:#x}")
+        gdb.breakpoint("request_done")
+        gdb.cont()
+        gdb.wait()
+        assert clean.function in [it.function for it in gdb.frames()]
+        gdb.delete_breakpoints()
+        gdb.cont()
+        assert pending.result().status == 0
