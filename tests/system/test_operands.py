@@ -17,12 +17,20 @@ from tests.oracle.operands import (
 from tests.system.code import find
 
 from pageferry import Command, Testbed
+from pageferry.abi import GuestMap, Operation, Status
 from pageferry.address import PAGE_SIZE
 from pageferry.debugger import Debugger
 from pageferry.errors import FirmwarePanic, WaitTimeout
 from pageferry.guest import Guest
+from pageferry.testbed import Door
 
 NONCE = 0x5EED
+
+TABLE = 512
+"""Pages that one table of leaves maps."""
+
+BORDERS = [TABLE - 1, TABLE, GuestMap.WINDOW_SIZE // PAGE_SIZE - 1]
+"""Of the window: the last page of a table, the first of the next one, the last of all."""
 
 
 def test_an_invalidation_names_the_vm_and_the_page(
@@ -68,6 +76,53 @@ def names_the_vm_and_the_page(
     gdb.delete_breakpoints()
     gdb.cont()
     assert pending.result().status == 0
+
+
+def forgotten(
+    bed: Testbed, gdb: Debugger, door: Door, operation: Operation, caller: Guest, *arguments: int
+) -> list[tuple[int, int]]:
+    """VM and page of each invalidation on the way to the answer."""
+    console = bed.machine.console
+    if door is Door.GUEST:
+        work = caller.begin(Command.HYPERCALL, operation, *arguments)
+    else:
+        words = " ".join(map(str, arguments))
+        pending = console.submit(f"{operation.name.lower()} {caller.vm} {words}")
+    found = []
+    while gdb.wait().frame.function == "arch_invalidate":
+        found.append((gdb.value("vm->id"), gdb.value("page.value")))
+        gdb.cont()
+    gdb.cont()
+    status = work.result().value if door is Door.GUEST else pending.result().status
+    assert status == Status.OK
+    return found
+
+
+@pytest.mark.parametrize("by", [Door.CONSOLE, Door.GUEST], ids=lambda it: f"by-{it.value}")
+@pytest.mark.parametrize("number", [0, *BORDERS])
+def test_every_operation_has_each_page_forgotten_that_somebody_loses_a_right_to(
+    bed: Testbed, gdb: Debugger, number: int, by: Door
+) -> None:
+    """An emulator's CPUs forget more than they are asked to, and no plugin sees of what."""
+    a, b = bed.guests
+    gdb.breakpoint("*arch_invalidate")
+    gdb.breakpoint("request_done")
+
+    def lost_by(operation: Operation, caller: Guest, *arguments: int) -> list[tuple[int, int]]:
+        return forgotten(bed, gdb, by, operation, caller, *arguments)
+
+    there, back = b.window(number), a.window(number)
+    for source, page, target, place in ((a, a.page(0), b, there), (b, there, a, back)):
+        to = (target.vm, place)
+        owner, borrower = (source.vm, page), (target.vm, place)
+        for end, arguments in (
+            (Operation.RECLAIM, (source, page)),
+            (Operation.RELINQUISH, (target, place)),
+        ):
+            assert lost_by(Operation.SHARE, source, page, *to) == [owner]
+            assert lost_by(end, *arguments) == [borrower, owner]
+        assert lost_by(Operation.REMAP, source, page, *to) == [owner]
+    gdb.delete_breakpoints()
 
 
 @pytest.mark.pageferry(cpus=4)
