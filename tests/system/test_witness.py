@@ -15,7 +15,7 @@ With four CPUs the first guest has two vCPUs: one gives away what the other one 
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
@@ -25,6 +25,7 @@ from tests.system.witness import Witness
 from pageferry import Command, GuestFault, Testbed
 from pageferry.abi import Access, Operation, Status
 from pageferry.address import GPA
+from pageferry.errors import GuestStopped
 from pageferry.guest import ALIASES, POLL, Guest
 from pageferry.testbed import Door
 
@@ -122,6 +123,33 @@ def test_a_vcpu_faults_and_has_not_seen_what_comes_when_another_one_gives_the_pa
     change = Change(a.vcpu(giver), (page, b.vm, place), a.vcpu(1 - giver), page, b, place)
     witness = Witness(change.loser, change.lost, alias)
     take(bed, Operation.REMAP, by, change, witness, old)
+
+
+@pytest.mark.pageferry(cpus=4)
+@pytest.mark.parametrize("stops", [0, 1], ids="vcpu{}-stops".format)
+def test_a_vcpu_faults_and_has_not_seen_what_comes_where_another_one_of_its_guest_is_stopped(
+    bed: Testbed, stops: int
+) -> None:
+    a, _ = bed.guests
+    old = secrets.randbits(64)
+    a.store(a.page(0), old)
+    a.vcpu(stops).hypercall(Operation.RECOVER, 0)
+    with pytest.raises(GuestStopped):
+        a.vcpu(stops).load(a.window(0))
+    change = replace(prepare(bed, Operation.REMAP), loser=a.vcpu(1 - stops))
+    witness = Witness(change.loser, change.lost)
+    take(bed, Operation.REMAP, Door.CONSOLE, change, witness, old)
+
+
+@pytest.mark.pageferry(cpus=3)
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_a_witness_faults_however_often_pages_were_taken_before(bed: Testbed, bits: int) -> None:
+    a, _ = bed.guests
+    old = secrets.randbits(64)
+    bed.firmware.write(f"vms[{a.vm}].generation", 1 << bits)  # as after so many invalidations
+    a.store(a.page(0), old)
+    change = prepare(bed, Operation.REMAP)
+    take(bed, Operation.REMAP, Door.CONSOLE, change, Witness(a, change.lost), old)
 
 
 @pytest.mark.pageferry(cpus=3)
