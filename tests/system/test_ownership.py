@@ -14,6 +14,16 @@ from pageferry.ownership import Request, State, Wrong, apply, bind, disagreement
 from pageferry.testbed import Door
 
 FAR_AWAY = (1 << 64) - PAGE_SIZE
+TABLE = 512
+"""Pages that one table of leaves maps."""
+
+BORDERS = [
+    first + it
+    for first in range(0, GuestMap.WINDOW_SIZE // PAGE_SIZE, TABLE)
+    for it in (0, TABLE - 1)
+]
+"""The first and the last page of the window in each of its tables."""
+
 HANDED_OVER = (Operation.REMAP, Operation.SHARE, Operation.COPY)
 
 
@@ -59,6 +69,31 @@ def test_after_a_share_and_its_end_the_tables_are_what_the_model_says(bed: Testb
         assert bed.disagreements(model) == []
         model = ask(bed, model, Request(Operation.RECLAIM, owner.vm, page), door)
         assert bed.disagreements(model) == []
+
+
+@pytest.mark.pageferry(cpus=1)
+@pytest.mark.parametrize("first", [0, 1], ids=["from-a", "from-b"])
+@pytest.mark.parametrize("number", BORDERS)
+def test_at_the_borders_of_tables_every_operation_does_what_the_model_says(
+    bed: Testbed, number: int, first: int
+) -> None:
+    """Twice, and of pages that came, not only of those that a guest has from the start."""
+    model = bed.model()
+    a, b = bed.guests[first], bed.guests[1 - first]
+    there, back = b.window(number), a.window(number)
+    for source, page, target, place in ((a, a.page(0), b, there), (b, there, a, back)):
+        for end in (Request(Operation.RECLAIM, source.vm, page),) * 2 + (
+            Request(Operation.RELINQUISH, target.vm, place),
+        ) * 2:
+            share = Request(Operation.SHARE, source.vm, page, target.vm, place)
+            model = ask(bed, model, share, Door.CONSOLE)
+            model = ask(bed, model, end, Door.CONSOLE)
+        model = ask(bed, model, remap(source, page, target, place), Door.CONSOLE)
+    for page in (a.page(1), back):
+        copy = Request(Operation.COPY, a.vm, page, b.vm, there)
+        model = ask(bed, model, copy, Door.CONSOLE)
+        there = b.window(number + (1 if number % TABLE == 0 else -1))
+    assert bed.disagreements(model) == []
 
 
 def test_a_page_that_was_handed_on_200_times_still_has_its_bytes(bed: Testbed) -> None:
