@@ -44,9 +44,8 @@ def stop_at(gdb: Debugger, where: str) -> None:
     gdb.delete_breakpoints()
 
 
-def spare_a_fault(bed: Testbed, gdb: Debugger, number: int) -> None:
+def spare_a_fault(a: Guest, gdb: Debugger, number: int) -> None:
     """The page is there again when it is looked for."""
-    a = bed.guests[0]
     page = a.page(number)
     entry = Absent(a, page)
     gdb.breakpoint("stage2_find")  # to look up what the fault was about
@@ -65,7 +64,17 @@ def spare_a_fault(bed: Testbed, gdb: Debugger, number: int) -> None:
 def test_a_guest_goes_on_if_the_page_is_there_when_the_lock_is_held(
     bed: Testbed, gdb: Debugger
 ) -> None:
-    spare_a_fault(bed, gdb, UNTOUCHED)
+    spare_a_fault(bed.guests[0], gdb, UNTOUCHED)
+
+
+@pytest.mark.pageferry(cpus=1)
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_guest_goes_on_if_it_has_a_page_that_the_other_one_has_not(
+    bed: Testbed, gdb: Debugger, index: int
+) -> None:
+    guest, other = bed.guests[index], bed.guests[1 - index]
+    bed.remap(other, other.page(UNTOUCHED), guest, guest.window(0))
+    spare_a_fault(guest, gdb, UNTOUCHED)
 
 
 @pytest.mark.pageferry(cpus=3)  # no tick comes between
@@ -73,7 +82,39 @@ def test_a_guest_goes_on_a_second_time_if_it_has_called_the_hypervisor(
     bed: Testbed, gdb: Debugger
 ) -> None:
     for number in range(2):
-        spare_a_fault(bed, gdb, UNTOUCHED + number)
+        spare_a_fault(bed.guests[0], gdb, UNTOUCHED + number)
+
+
+@pytest.mark.pageferry(cpus=1)  # ticks come between
+def test_a_guest_goes_on_a_second_time_if_it_was_interrupted(bed: Testbed, gdb: Debugger) -> None:
+    a, b = bed.guests
+    page = a.page(UNTOUCHED)
+    entry = Absent(a, page)
+    gdb.breakpoint("stage2_find")
+    work = a.begin(Command.WATCH, a.gva(page))
+    gdb.wait()
+    gdb.delete_breakpoints()
+    entry.put()
+    gdb.cont()
+    work.await_rounds(1)
+    exits = a.exits
+    bed.machine.await_fact(lambda: a.exits > exits + 1 or None, "ticks", every=POLL)
+    gdb.interrupt()
+    entry.take()
+    gdb.breakpoint("*stage2_find", condition=f"page.value == {page:#x}")
+    gdb.cont()
+    # Has all of the guest's translations forgotten where the emulator keeps them over exits.
+    remap = f"remap {a.vm} {a.page(0):#x} {b.vm} {b.window(0):#x}"
+    pending = bed.machine.console.submit(remap)
+    gdb.wait()
+    gdb.delete_breakpoints()
+    entry.put()
+    gdb.cont()
+    assert pending.result().status == 0
+    a.stop_watch()
+    with suppress(GuestFault):
+        work.result()
+    assert a.report().outcome is Outcome.DONE
 
 
 @pytest.mark.pageferry(cpus=3)  # no tick comes between
