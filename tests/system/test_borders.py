@@ -16,6 +16,9 @@ pytestmark = pytest.mark.pageferry(cpus=1)
 WINDOW_PAGES = GuestMap.WINDOW_SIZE // PAGE_SIZE
 LAST = WINDOW_PAGES - 1
 
+WORD = 64
+"""Pages that one word of the hypervisor's says of whether they are expected."""
+
 
 @pytest.mark.parametrize("number", [0, GuestMap.RAM_SIZE // PAGE_SIZE - 1], ids=["first", "last"])
 @pytest.mark.parametrize("to", [0, LAST], ids=["to-the-first", "to-the-last"])
@@ -46,6 +49,31 @@ def is_posted(bed: Testbed, guest: Guest, number: int) -> bool:
     """By the hypervisor's records."""
     word = bed.firmware.read_int(f"vms[{guest.vm}].posted[{number // 64}]")
     return bool(word >> number % 64 & 1)
+
+
+def posted_words(bed: Testbed, guest: Guest) -> list[int]:
+    """All of the hypervisor's record of what the guest expects."""
+    words = range(WINDOW_PAGES // WORD)
+    return [bed.firmware.read_int(f"vms[{guest.vm}].posted[{word}]") for word in words]
+
+
+@pytest.mark.parametrize(
+    "operation", [Operation.POST, Operation.WITHDRAW], ids=["post", "withdraw"]
+)
+@pytest.mark.parametrize(
+    ("first", "pages"), [(0, WORD), (1, WORD), (WORD - 1, WORD + 2), (LAST - WORD, WORD + 1)]
+)
+def test_of_a_range_that_ends_within_a_word_no_page_beside_it_changes(
+    bed: Testbed, operation: Operation, first: int, pages: int
+) -> None:
+    _, b = bed.guests
+    if operation is Operation.POST:
+        b.withdraw(b.window(0), WINDOW_PAGES)
+    before = posted_words(bed, b)
+    assert bed.request(operation, b, b.window(first), pages).status is Status.OK
+    differ = [old ^ new for old, new in zip(before, posted_words(bed, b), strict=True)]
+    changed = [it for it in range(WINDOW_PAGES) if differ[it // WORD] >> it % WORD & 1]
+    assert changed == list(range(first, first + pages))
 
 
 @pytest.mark.parametrize("posted_before", [True, False], ids=["all-posted", "none-posted"])
