@@ -1,6 +1,7 @@
 """Guests are not trusted: whatever one does, the machine and the other guest go on."""
 
 import random
+from contextlib import suppress
 
 import pytest
 
@@ -123,6 +124,17 @@ def test_a_guest_that_never_comes_back_does_not_keep_the_others_from_working(
     with pytest.raises(RequestRefused) as caught:
         a.ping()
     assert caught.value.status is Status.BUSY
+
+
+@pytest.mark.pageferry(cpus=2)
+def test_guests_that_share_the_one_cpu_beside_the_control_cpu_take_turns(bed: Testbed) -> None:
+    works = [guest.begin(Command.WATCH, guest.gva(guest.page(0))) for guest in bed.guests]
+    turns = 0
+    with suppress(WaitTimeout):
+        for work in works * 2:
+            work.await_rounds(work.guest.report().rounds + 1, timeout=5)
+            turns += 1
+    assert turns == 4
 
 
 def test_a_guest_that_never_comes_back_ends_in_a_timeout_that_says_where_it_is(
