@@ -1,6 +1,7 @@
 """What was not given cannot be reached, and what is one guest's is not seen in the other."""
 
 import pytest
+from tests.oracle.denied import DENIED, Denied
 from tests.oracle.tags import TAG_BITS, TAGS
 
 from pageferry import Testbed
@@ -113,6 +114,12 @@ def test_each_vm_has_a_tag_of_its_own(bed: Testbed, arch: str) -> None:
     for vcpu in (vcpu for guest in bed.guests for vcpu in guest.vcpus):
         register = bed.firmware.read_int(expression.format(vm=vcpu.vm, vcpu=vcpu.index))
         assert register >> first & TAG_BITS == vcpu.vm, vcpu
+
+
+@pytest.mark.pageferry(cpus=1)
+@pytest.mark.parametrize("denied", DENIED, ids=["ports", "registers"])
+def test_every_bit_of_what_is_denied_one_by_one_is_set(bed: Testbed, denied: Denied) -> None:
+    assert set(bed.firmware.read_bytes(denied.bits)) == {0xFF}
 
 
 def test_a_guest_that_rests_goes_on_after_the_next_interrupt(bed: Testbed) -> None:
