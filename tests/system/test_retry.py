@@ -136,32 +136,6 @@ def test_a_guest_that_faults_again_at_once_is_told(bed: Testbed, gdb: Debugger, 
         work.result()
 
 
-@pytest.mark.pageferry(cpus=1)  # whose ticks come between
-def test_a_guest_goes_on_a_second_time_if_it_was_interrupted(bed: Testbed, gdb: Debugger) -> None:
-    a, b = bed.guests
-    page = a.page(UNTOUCHED)
-    entry = Absent(a, page)
-    gdb.breakpoint("stage2_find", f"page.value == {page:#x}")
-    work = a.begin(Command.WATCH, a.gva(page))
-    gdb.wait()
-    entry.put()
-    gdb.cont()
-    work.await_rounds(1)
-    exits = a.exits
-    bed.machine.await_fact(lambda: a.exits > exits + 1 or None, "a turn to end", every=POLL)
-    entry.take()
-    # Another page is taken, so that this one's translation is forgotten with its.
-    bed.machine.console.submit(f"remap {a.vm} {a.page(3):#x} {b.vm} {b.window(4):#x}")
-    gdb.wait()
-    entry.put()
-    gdb.delete_breakpoints()
-    gdb.cont()
-    with suppress(GuestFault):
-        a.stop_watch()
-        work.result()
-    assert a.report().outcome is Outcome.DONE
-
-
 def test_a_guest_that_faults_on_the_way_to_recovery_is_not_led_there_again(
     bed: Testbed, gdb: Debugger
 ) -> None:
