@@ -148,7 +148,9 @@ def test_a_cpu_looks_at_what_others_say_after_it_has_said_its_own(
 ) -> None:
     bed.restore()
     names = [
-        it.format(vm=guest.vm) for guest in bed.guests for it in (entry.current, entry.entered)
+        it.format(vm=guest.vm, vcpu=0)
+        for guest in bed.guests
+        for it in (entry.current, entry.entered)
     ]
     said = {HPA(bed.firmware.address(name)): name for name in names}
     recorder, machine = bed.machine.recorder, bed.machine
