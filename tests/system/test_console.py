@@ -4,7 +4,7 @@ import pytest
 
 from pageferry import Testbed
 from pageferry.abi import Status
-from pageferry.wire.console import LONGEST_REQUEST
+from pageferry.wire.console import LONGEST_REQUEST, protect
 
 pytestmark = pytest.mark.pageferry(cpus=1)
 
@@ -93,3 +93,43 @@ def test_many_requests_may_be_on_their_way_at_once(bed: Testbed) -> None:
         bed.machine.console.submit(f"remap 1 {a.page(n):#x} 2 {b.window(n):#x}") for n in range(50)
     ]
     assert {each.result().status for each in pending} == {Status.OK}
+
+
+SEQUENCE = 900_000
+"""Of requests that are not the harness's: greater than any of those."""
+
+REMEMBERED = 64
+"""Requests that the hypervisor knows again."""
+
+
+def test_a_request_that_comes_again_is_answered_again_and_not_done_again(bed: Testbed) -> None:
+    a, b = bed.guests
+    line = protect(f"{SEQUENCE} remap 1 {a.page(0):#x} 2 {b.window(0):#x}")
+    for _ in range(2):
+        bed.machine.console.send_line(line)
+        answer = bed.machine.console.expect(rf"< {SEQUENCE} (.*) \*")
+        assert answer[1].startswith("ok frame=0x")
+
+
+@pytest.mark.parametrize("letter", range(8))
+def test_a_request_with_a_bit_of_its_checksum_changed_is_not_done(
+    bed: Testbed, letter: int
+) -> None:
+    a, b = bed.guests
+    line = bytearray(protect(f"{SEQUENCE} remap 1 {a.page(0):#x} 2 {b.window(0):#x}"), "ascii")
+    at = len(line) - 8 + letter
+    line[at] = ord("a") + (line[at] - ord("a") ^ 1)
+    bed.machine.console.send_line(line.decode())
+    answer = bed.machine.console.expect(rf"< (0|{SEQUENCE}) ")
+    assert answer[1] == "0"
+    assert a.stage2(a.page(0)).mapped
+
+
+def test_a_request_that_is_not_remembered_any_more_is_not_done_again(bed: Testbed) -> None:
+    place = bed.guests[1].window(0)
+    order = [1, 0, *range(2, REMEMBERED + 2)]
+    lines = [f"{SEQUENCE + it} withdraw 2 {place:#x} 1" for it in order]
+    for line in [*lines, lines[0]]:
+        bed.machine.console.send_line(protect(line))
+        answer = bed.machine.console.expect(rf"< {line.split()[0]} (\S+)")
+    assert answer[1] == "bad-request"
