@@ -186,6 +186,17 @@ def test_a_vcpu_that_does_not_exist_is_refused_by_every_door_and_nothing_changes
     ping(bed.guests)
 
 
+def test_an_operation_in_the_name_of_a_vcpu_that_does_not_exist_changes_nothing(
+    bed: Testbed,
+) -> None:
+    a, b = bed.guests
+    nobody = Guest(1, bed.machine, bed.firmware, a.agent_image, 2)
+    before = bed.census()
+    status = slot.request(bed, Operation.REMAP, nobody, a.page(0), b.vm, b.window(0))
+    assert status is Status.UNKNOWN_VCPU
+    assert before.changes(bed.census()) == []
+
+
 @pytest.mark.parametrize("ask", ASKS)
 def test_a_vcpu_that_exists_is_asked_by_every_door(bed: Testbed, ask: Ask) -> None:
     other = bed.guests[0].vcpu(1)
