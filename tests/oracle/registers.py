@@ -52,3 +52,6 @@ STRANGE = {
 }
 """Gives a guest a state in which no kernel goes on: x86-64 RFLAGS.TF, by which each instruction
 traps; AArch64 EL0; RISC-V user mode, by SPP."""
+
+GIVEN = {"x86_64": "gprs.rdi", "aarch64": "x[1]", "riscv64": "gprs.a1"}
+"""Of a vCPU's state: the register of a hypercall that comes after the status."""

@@ -1,6 +1,7 @@
 """What an answer says beside its status, by the doors that are told more than that."""
 
 import pytest
+from tests.oracle.registers import GIVEN
 
 from pageferry import Command, Testbed
 from pageferry.abi import Operation, Status
@@ -80,3 +81,17 @@ def test_a_guest_that_does_not_wait_gets_no_work(bed: Testbed, gdb: Debugger) ->
     gdb.delete_breakpoints()
     gdb.cont()
     assert pending.result().status is Status.BUSY
+
+
+def test_what_a_vcpu_is_to_do_is_there_when_it_is_said_to_run(
+    bed: Testbed, gdb: Debugger, arch: str
+) -> None:
+    a, _ = bed.guests
+    gdb.watchpoint(f"vms[{a.vm}].vcpus[0].state")
+    work = a.begin(Command.PING)
+    gdb.wait()
+    given = gdb.value(f"vms[{a.vm}].vcpus[0].arch.{GIVEN[arch]}")
+    gdb.delete_breakpoints()
+    gdb.cont()
+    work.result()
+    assert given == work.nonce
