@@ -111,6 +111,15 @@ def test_a_request_that_comes_again_is_answered_again_and_not_done_again(bed: Te
         assert answer[1].startswith("ok frame=0x")
 
 
+def test_another_request_of_the_same_number_is_done(bed: Testbed) -> None:
+    a, b = bed.guests
+    for number in range(2):
+        line = f"{SEQUENCE} remap 1 {a.page(number):#x} 2 {b.window(number):#x}"
+        bed.machine.console.send_line(protect(line))
+        bed.machine.console.expect(rf"< {SEQUENCE} ok ")
+        assert not a.stage2(a.page(number)).mapped
+
+
 @pytest.mark.parametrize("letter", range(8))
 def test_a_request_with_a_bit_of_its_checksum_changed_is_not_done(
     bed: Testbed, letter: int
