@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.system.timing import AT_ONCE, LONG, within
 from pageferry import Machine
 from pageferry import arch as architectures
 from pageferry.address import HPA
-from pageferry.channel import SCALE_VARIABLE
+from pageferry.channel import SCALE_VARIABLE, Needs
 from pageferry.console import LINES_KEPT
 from pageferry.errors import (
     ChannelClosed,
@@ -29,6 +30,7 @@ from pageferry.errors import (
     QemuDied,
     WaitTimeout,
 )
+from pageferry.guest import POLL
 
 
 def descriptors() -> list[str]:
@@ -72,9 +74,11 @@ def test_after_a_panic_every_wait_for_the_firmware_ends(machine: Machine) -> Non
 def test_after_a_panic_the_machine_can_be_looked_at(machine: Machine) -> None:
     with pytest.raises(FirmwarePanic):
         machine.console.request("panic", LONG)
+    # The line that tells of it comes before the write that stops the machine.
+    stopped = partial(machine.channel.await_fact, needs=Needs.PROCESS, every=POLL)
+    stopped(lambda: not machine.runs or None, "the machine to be stopped")
     line = machine.image.symbol("line")
-    paused = machine.monitor.execute("query-status")
-    assert (paused["status"], paused["running"]) == ("guest-panicked", False)
+    assert machine.monitor.execute("query-status")["status"] == "guest-panicked"
     assert machine.memory.read(HPA(line), 20).partition(b"\0")[2].startswith(b"panic\0")
     assert "halt" in where_it_is(machine)
 
