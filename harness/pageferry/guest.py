@@ -111,8 +111,14 @@ class Guest:
 
     @property
     def vcpus(self) -> tuple[Guest, ...]:
-        """The VM by each of its vCPUs. With four CPUs the first guest has two, with five both."""
+        """The VM by each of its vCPUs. With four CPUs the first guest has two, with five both.
+
+        ProtocolError for more than there is room for: the hypervisor's memory is overwritten.
+        """
         count = self._firmware.read_int(f"vms[{self.vm}].vcpu_count")
+        size, vcpus = self._firmware.size, f"vms[{self.vm}].vcpus"
+        if count > (room := size(vcpus) // size(f"{vcpus}[0]")):
+            raise ProtocolError(f"VM {self.vm} is said to have {count} vCPUs, with room for {room}")
         others = (self.vm, self.machine, self._firmware, self.agent_image)
         return tuple(Guest(*others, index) for index in range(count))
 

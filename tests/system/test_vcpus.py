@@ -10,7 +10,7 @@ from tests.system.tampering import give_tables_of_its_own
 from pageferry import Command, GuestFault, Observers, Testbed, Verdict, judge
 from pageferry.abi import Operation, Status
 from pageferry.address import PAGE_SIZE
-from pageferry.errors import GuestStopped, RequestRefused
+from pageferry.errors import GuestStopped, ProtocolError, RequestRefused
 from pageferry.guest import Guest, ping
 from pageferry.report.accounts import guest_tables
 from pageferry.testbed import Door
@@ -32,6 +32,13 @@ def test_a_second_vcpu_is_there_where_a_cpu_is_left_for_it(
         for vcpu in (vcpu for guest in bed.guests for vcpu in guest.vcpus):
             vcpu.store(vcpu.page(vcpu.index), NONCE)
             assert vcpu.load(vcpu.page(vcpu.index)) == NONCE
+
+
+def test_more_vcpus_than_there_is_room_for_are_not_believed(bed: Testbed) -> None:
+    a = bed.guests[0]
+    bed.firmware.write(f"vms[{a.vm}].vcpu_count", 2**32 - 1)
+    with pytest.raises(ProtocolError, match=r"VM 1 is said to have 4294967295 vCPUs, .* for 2$"):
+        assert a.vcpus
 
 
 def test_each_vcpu_answers_with_the_nonce_it_was_given(bed: Testbed) -> None:
