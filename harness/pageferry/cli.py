@@ -5,6 +5,7 @@ command line was wrong.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -366,7 +367,19 @@ def _failing_as(name: str) -> Iterator[None]:
         raise  # nobody reads any more: click ends with status 1 and says nothing
     except FAILURES as error:
         _complain(name, error)
+        _give_up_output()
         sys.exit(FAILED)
+
+
+def _give_up_output() -> None:
+    """What cannot be written is not tried again at the very end, with a status of its own."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _complain(command: str, error: Exception) -> None:

@@ -100,9 +100,16 @@ def test_the_help_says_what_everything_told_of_a_machine_is() -> None:
 @pytest.mark.parametrize("command", ["doctor", "machines"])
 def test_what_cannot_be_printed_is_told_in_one_line(tmp_path: Path, command: str) -> None:
     line = [sys.executable, "-m", "pageferry.cli", command, "--json"]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}  # as usual: its rest is written at the end
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
-            line, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            line,
+            cwd=tmp_path,
+            env=buffered,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     assert ran.returncode == FAILED
     assert ran.stderr.splitlines()[-1].startswith(f"pageferry {command}: OSError: [Errno 28]")
