@@ -81,6 +81,8 @@ class Channel:
         """Gives the last lines seen, for the message of an error; the console sets it."""
         self.standing = False
         """Whether the emulator last said that the machine is stopped."""
+        self.watched = False
+        """Whether there ever was a watchpoint: `Debugger.watchpoint` says what that leaves."""
         self.journal = Journal()
         """Gets what every wire carries, for whoever has to explain a failure later."""
         self._heard = 0

@@ -5,8 +5,8 @@
     ... the test ...
     pool.release()                                what was used stands still until it is again
 
-What cannot be restored, what failed to boot and what `condemn` names is ended instead,
-and the next test that asks gets a fresh one.
+What cannot be restored, what failed to boot, what had a watchpoint (see there) and what
+`condemn` names is ended instead, and the next test that asks gets a fresh one.
 """
 
 from __future__ import annotations
@@ -225,6 +225,7 @@ class Pool:
         with ExitStack() as endings:
             for slot in self.in_use:
                 try:
+                    slot.broken |= slot.machine.channel.watched and slot.kind.target == "qemu"
                     if not slot.broken:
                         slot.machine.stop()
                 except HarnessError:

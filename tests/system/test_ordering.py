@@ -117,10 +117,10 @@ def test_what_a_vcpu_is_to_do_is_read_after_it_was_seen_to_run(
     gdb.watchpoint(f"vms[{bed.guests[0].vm}].vcpus[0].state", "read")
     looked = set()
     for _ in range(LOOKS):
+        gdb.cont()
         at = gdb.wait().frame.address
         if not gdb.value("hypervisor_lock.held"):
             looked.add(at)
-        gdb.cont()
     gdb.delete_breakpoints()
     code = {at: read(HPA(at - BEFORE), BEFORE + STORE) for at in looked}
     assert code

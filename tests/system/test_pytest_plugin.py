@@ -129,6 +129,22 @@ def test_a_machine_that_no_test_uses_stands_still(together: Run) -> None:
     assert together.outcomes("test_stands") == ["passed", "passed"]
 
 
+WATCHES = """
+    pids = []
+
+    def test_watches(machine, debugger):
+        pids.append(machine.pid)
+        debugger.watchpoint("*(char *)&line")
+
+    def test_goes_on(machine):
+        assert machine.pid not in pids
+"""
+
+
+def test_after_a_watchpoint_the_process_is_another(together: Run) -> None:
+    assert together.outcomes("test_watches") == ["passed", "passed"]
+
+
 @pytest.fixture
 def together(second: pytest.Pytester, once: Once) -> Run:
     """One run of the tests above, which want nothing special of the command line."""
@@ -138,6 +154,7 @@ def together(second: pytest.Pytester, once: Once) -> Run:
         "test_dies": DIES,
         "test_panics": PANICS,
         "test_stands": STANDS,
+        "test_watches": WATCHES,
         "test_stops": STOPS,  # the last: its debugger stays until the run is over
     }
     files = [f"{name}.py" for name in tests]

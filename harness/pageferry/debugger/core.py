@@ -359,7 +359,13 @@ class Debugger(Values):
         """Stop when the memory of a C expression is accessed: "write", "read", "access".
 
         For reads the whole access counts, for writes a changed value.
+
+        Delete it where it has stopped the machine. One that is deleted while the machine
+        runs, and hit in that moment, is not forgotten by QEMU 7.2: at a later fault it looks
+        at what is left of it, and a RISC-V CPU may take a breakpoint exception. For the same
+        reason the pool of the pytest plugin ends a machine that had one.
         """
+        self._channel.watched = True
         answer = self.execute_standing(f"-break-watch {WATCH[access]}{quoted(expression)}")
         made = next(iter(answer.values()))
         return Breakpoint(int(made["number"]), self)
