@@ -113,7 +113,7 @@ static bool take_turn(struct cpu *cpu, struct vcpu *vcpu)
     load(cpu, vcpu);
     while (vcpu_state(vcpu) == VCPU_RUNNING) {
         struct exit exit = arch_vcpu_run(vcpu);
-        cpu->exit_reason = exit.reason;
+        cpu->exit_reason = vcpu->exit_reason = exit.reason;
         vcpu->exits++;
         switch (exit.kind) {
         case EXIT_HYPERCALL:

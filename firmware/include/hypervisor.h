@@ -71,6 +71,7 @@ struct vcpu {
     bool recovering;   /* resumed there, and no hypercall since */
     bool retried;      /* a fault that was none, and nothing else since */
     uint64_t exits;    /* of its guest, so far */
+    uint64_t exit_reason; /* of the last of them */
     struct arch_vcpu arch;
 };
 

@@ -228,10 +228,14 @@ class GuestException(GuestReport):
 
 
 class GuestStopped(GuestReport):
-    """A vCPU of VM `vm` does not run any more, for the `reason` the hypervisor gave."""
+    """A vCPU of VM `vm` does not run any more, for the `reason` the hypervisor gave.
 
-    def __init__(self, vm: int, reason: str, vcpu: int = 0) -> None:
-        super().__init__(f"guest {guest_name(vm, vcpu)} stopped: {reason}")
+    where  it last left its CPU, in words
+    """
+
+    def __init__(self, vm: int, reason: str, vcpu: int = 0, where: str = "") -> None:
+        told = f"{reason} ({where})" if where else reason
+        super().__init__(f"guest {guest_name(vm, vcpu)} stopped: {told}")
         self.vm = vm
         self.vcpu = vcpu
         self.reason = reason

@@ -312,8 +312,9 @@ class Guest:
         """Where it last left its CPU: with one to itself, that may be long ago."""
         expression = self.machine.arch.program_counter.format(vm=self.vm, vcpu=self.index)
         counter = self._firmware.read_int(expression)
-        where = self.agent_image.describe(counter)
-        return f"guest {self.name} last left its CPU at {counter:#x}, {where}"
+        exit = self._firmware.read_int(f"vms[{self.vm}].vcpus[{self.index}].exit_reason")
+        where = f"{counter:#x}, {self.agent_image.describe(counter)}"
+        return f"guest {self.name} last left its CPU at {where}, by exit {exit:#x}"
 
 
 @dataclass(frozen=True)
@@ -349,7 +350,7 @@ class Work:
             stands = error.standing
             raise WaitTimeout(awaited, error.seconds, error.seen, standing=stands) from error
         if reply.status is Status.STOPPED:
-            raise GuestStopped(guest.vm, reply.text, guest.index)
+            raise GuestStopped(guest.vm, reply.text, guest.index, guest.where())
         if reply.status is not Status.OK:
             raise RequestRefused(reply.status, reply.text)
         report = guest.report()

@@ -101,6 +101,15 @@ def test_a_guest_without_a_recovery_address_is_stopped_by_a_fault(bed: Testbed) 
     b.ping()
 
 
+def test_a_guest_that_is_stopped_says_where_and_by_which_exit_it_left_its_cpu(
+    bed: Testbed,
+) -> None:
+    a, _ = bed.guests
+    a.hypercall(Operation.RECOVER, 0)
+    with pytest.raises(GuestStopped, match=r"at 0x\w+, \w+ \(.*\), by exit 0x\w+\)$"):
+        a.load(a.window(0))
+
+
 @pytest.mark.parametrize(
     "address", [GuestMap.WINDOW, GuestMap.RAM + GuestMap.RAM_SIZE, 1 << 47, 1 << 63]
 )
