@@ -125,7 +125,7 @@ def test_the_guests_are_the_testbed_s(found: Testbed, inspected: Any) -> None:
         assert seen["stage1_root"] == f"{guest.stage1_root:#x}"
         assert seen["pages"] == len(guest.pages())
         told = [(it["counter"], it["code"]) for it in seen["vcpus"]]
-        wheres = [vcpu.where().partition(" at ")[2] for vcpu in guest.vcpus]
+        wheres = [vcpu.where().partition(" at ")[2].partition(", by ")[0] for vcpu in guest.vcpus]
         assert [f"{counter}, {code}" for counter, code in told] == wheres
 
 
