@@ -13,20 +13,21 @@ server knows.
 from __future__ import annotations
 
 import os
+import re
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Self, TypeVar
 
 from .address import HPA
-from .arch import Arch
+from .arch import Arch, WayOut
 from .channel import Channel, Deadline, Timeout, Waiting, on_loop
 from .console import Console
 from .debugger import Debugger
-from .errors import ChannelClosed, ImageError, TargetLacks
+from .errors import ChannelClosed, DebuggerError, ImageError, TargetLacks
 from .image import Image
 from .machine import RAM
 from .memory import PhysicalMemory
@@ -203,10 +204,31 @@ class Remote(Waiting):
     def _start_again(self, deadline: Deadline) -> None:
         debugger = self.debugger()
         debugger.take_control(deadline)
+        if self._reset == RESET and self.arch.way_out:
+            leave_guests(debugger, self.arch.way_out, deadline)
         debugger.command(self._reset, deadline)
         debugger.forget()
         self.console.begin_epoch()
         self.channel.resume()
+
+
+def leave_guests(debugger: Debugger, out: WayOut, deadline: Deadline) -> None:
+    """Have each CPU trap that is in a guest, at an instruction put before it.
+
+    QEMU 7.2 resets a hart without its V: it starts in machine mode, and all its interrupts
+    are open there (target/riscv: riscv_cpu_reset, riscv_cpu_local_irq_pending). The first
+    one comes before the firmware has a stack, and the hart traps for ever.
+    """
+    registers = debugger.command("monitor info registers -a", deadline).split("CPU#")[1:]
+    debugger.command("set scheduler-locking on", deadline)  # or the others enter theirs
+    for thread, cpu in debugger.cpus.items():
+        if not re.search(out.inside, registers[cpu]):
+            continue
+        debugger.command(f"thread {thread}", deadline)
+        with suppress(DebuggerError):  # its page is not there: nobody can help it
+            debugger.command(f"set *(unsigned int *)$pc = {out.instruction:#x}", deadline)
+            debugger.step_instruction(deadline)
+    debugger.command("set scheduler-locking off", deadline)
 
 
 def open_serial(path: Path | str, baud: int) -> FileIO:

@@ -342,6 +342,10 @@ def test_a_refused_read_of_physical_memory_leaves_the_cpu_s_own_view(standing: D
         standing.execute(f"-data-read-memory-bytes {1 << 46} 8")
 
 
+def test_what_the_machine_answers_to_gdb_is_returned(standing: Debugger) -> None:
+    assert "VM status: paused" in standing.command("monitor info status")
+
+
 # Restoring
 
 

@@ -23,10 +23,11 @@ from tests.unit.noisy import Line
 
 from pageferry import GuestFault, HarnessError, Testbed
 from pageferry import arch as architectures
-from pageferry.abi import GuestMap
+from pageferry.abi import Command, GuestMap
 from pageferry.cli import main as command_line
 from pageferry.debugger import Debugger
 from pageferry.errors import ChannelClosed
+from pageferry.guest import ping
 from pageferry.machine import RAM
 from pageferry.observe import Observers
 from pageferry.report.claims import MARK
@@ -139,6 +140,13 @@ def test_a_remote_machine_is_started_again_where_others_are_restored(remote: Tes
     remote.remap(a, a.page(0), b, b.window(0))
     remote.restore()
     assert a.load(a.page(0)) == 0
+
+
+def test_a_remote_machine_is_started_again_while_its_guests_run(remote: Testbed) -> None:
+    for guest in remote.guests:
+        guest.begin(Command.WATCH, guest.gva(guest.page(0))).await_rounds(1)
+    remote.restore()
+    ping(remote.guests)
 
 
 def test_what_a_remote_machine_lacks_is_named(remote: Testbed) -> None:

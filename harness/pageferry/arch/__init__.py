@@ -17,6 +17,18 @@ from ..traces import Traces
 
 
 @dataclass(frozen=True)
+class WayOut:
+    """How a CPU is brought out of its guest from outside.
+
+    inside       a pattern in what QEMU's `info registers` says of a CPU in a guest
+    instruction  32 bits, as an integer: a guest that executes it traps to its hypervisor
+    """
+
+    inside: str
+    instruction: int
+
+
+@dataclass(frozen=True)
 class Arch:
     """What differs between architectures, seen from outside the machine.
 
@@ -33,6 +45,7 @@ class Arch:
     gdb_architecture  what gdb calls it
     spare_register  gdb's name of an integer register that holds any value: tests change it
     remap_goal      instructions that a remap may take at most, as the guest sees it
+    way_out         for a CPU that QEMU does not reset right while it is in a guest
     traces          what a TCG plugin can see of the invalidation protocol, None: nobody has
                     said it yet
     root_of         the root table's address in the register that names it
@@ -61,6 +74,7 @@ class Arch:
     icount_in_turns: bool = False
     bios: str | None = None
     bios_package: str | None = None
+    way_out: WayOut | None = None
     traces: Traces | None = None
 
 

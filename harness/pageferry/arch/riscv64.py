@@ -24,7 +24,7 @@ from ..address import HPA
 from ..protocol import Barrier, Invalidate, Kick
 from ..tables import MALFORMED, PAGE_BITS, Entry, Kind, Rights, TableFormat
 from ..traces import Instruction, Traces
-from . import Arch
+from . import Arch, WayOut
 
 _VALID = 1 << 0
 _READ = 1 << 1
@@ -103,13 +103,16 @@ def _root_of(register: int) -> int:
     return (register & _FRAME_NUMBER) << PAGE_BITS
 
 
+_HFENCE_GVMA = 0x6200_0073
+"""For all addresses and VMIDs; a guest may not execute it (8.3.2)."""
+
 # RISC-V privileged architecture: 8.3.2 HFENCE.GVMA; unprivileged: 2.7 FENCE, whose
 # predecessor set is PI PO PR PW in bits 27 to 24, its successor set SI SO SR SW in 23 to 20.
 #
 # A remote fence is seen where it is executed: by OpenSBI, on each hart.
 _TRACES = Traces(
     instructions=(
-        Instruction("HFENCE.GVMA", 0xFE00_7FFF, 0x6200_0073, partial(Invalidate, orders=True)),
+        Instruction("HFENCE.GVMA", 0xFE00_7FFF, _HFENCE_GVMA, partial(Invalidate, orders=True)),
         Instruction("FENCE W,W", 0x0110_707F, 0x0110_000F, Barrier),
         Instruction("ECALL", 0xFFFF_FFFF, 0x0000_0073, Kick),
     ),
@@ -144,5 +147,6 @@ ARCH = Arch(
     remap_goal=600,
     bios="opensbi-riscv64-generic-fw_dynamic.bin",
     bios_package="qemu-system-data",
+    way_out=WayOut(r"\bV +=  +1\b", _HFENCE_GVMA),
     traces=_TRACES,
 )

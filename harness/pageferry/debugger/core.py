@@ -164,7 +164,8 @@ class Debugger(Values):
         return answer
 
     def command(self, line: str, timeout: Timeout = None) -> str:
-        """Execute a command as a person types it, and return what it prints."""
+        """Execute a command as a person types it, and return what it prints, the machine's
+        answer to `monitor` too."""
         return self._execute(Command(on_console(line)), timeout)[1]
 
     def _execute_physical(self, command: str) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class Gdb:
                     command.result = record
                     if record.kind == "running":  # the notice of it comes after this
                         self._heard(Notice("running", record.line))
-            case Text("console"):
+            case Text("console" | "target"):
                 open_ones = (it for it in self._commands.values() if it.result is None)
                 if command := next(open_ones, None):  # gdb speaks of the one it is at
                     command.text.append(record)
