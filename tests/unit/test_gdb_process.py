@@ -4,9 +4,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, current_thread, main_thread
 
 import pytest
 
@@ -165,6 +165,33 @@ def test_a_command_that_ctrl_c_came_before_is_not_executed(
     press_ctrl_c_in_sending(gdb, "-first", monkeypatch, begun=False)
     gdb.execute("-next")
     assert heard == ["next"]
+
+
+class PressedWhenLeft:
+    """A lock at whose first release, by the main thread, Ctrl-C comes."""
+
+    def __init__(self, lock: AbstractContextManager[object]) -> None:
+        self._lock = lock
+        self._pressed = False
+
+    def __enter__(self) -> None:
+        self._lock.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.__exit__(None, None, None)
+        if current_thread() is main_thread() and not self._pressed:
+            self._pressed = True
+            raise KeyboardInterrupt
+
+
+def test_a_command_that_ctrl_c_came_to_when_it_was_noted_takes_no_other_s_text(
+    start: Callable[..., Gdb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gdb = start("say(f'~\"{verb}\"\\n{token}^done\\n')")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(gdb._channel, "lock", PressedWhenLeft(gdb._channel.lock))
+        gdb.execute("-first")
+    assert gdb.execute("-next")[1] == "next"
 
 
 def test_an_end_with_a_status_says_what_was_said_last(start: Callable[..., Gdb]) -> None:

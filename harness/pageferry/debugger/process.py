@@ -224,9 +224,9 @@ class Gdb:
         awaited = f"gdb's answer to {_shown(commands[-1])}"
         sent = {next(_tokens): command for command in commands}
         entries = {token: _Command() for token in sent}
-        with self._channel.lock:
-            self._commands.update(entries)
         try:
+            with self._channel.lock:
+                self._commands.update(entries)
             lines = [f"{token}{command}" for token, command in sent.items()]
             for line in lines:
                 self._channel.journal.note("mi", ">", line)
@@ -235,8 +235,8 @@ class Gdb:
             self._channel.await_fact(fact, awaited, deadline, needs=Needs.PROCESS)
         finally:
             with self._channel.lock:
-                for token in entries:
-                    del self._commands[token]
+                for token in entries:  # Ctrl-C may have come before they were there
+                    self._commands.pop(token, None)
         return [_outcome(sent[token], entry) for token, entry in entries.items()]
 
     def require(self, awaited: str) -> None:
