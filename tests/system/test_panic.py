@@ -3,8 +3,12 @@
 import pytest
 from tests.system.tampering import ruin_the_next_run
 
-from pageferry import Testbed
+from pageferry import Machine, Testbed
+from pageferry import arch as architectures
 from pageferry.errors import FirmwarePanic
+from pageferry.machine import ICOUNT
+from pageferry.settings import Settings
+from pageferry.testbed import firmware_directory
 
 
 def make_it_panic(bed: Testbed) -> FirmwarePanic:
@@ -45,3 +49,18 @@ def test_after_a_panic_a_restored_machine_works(bed: Testbed) -> None:
 def test_a_machine_with_too_little_ram_is_refused_by_the_firmware(arch: str) -> None:
     with pytest.raises(FirmwarePanic, match="no RAM"):
         Testbed.start(arch, ram=8 << 20)
+
+
+def test_a_cpu_that_does_not_start_is_named(arch: str, pageferry_settings: Settings) -> None:
+    """Its 20 s are over at once where the clock is of the instructions, and all CPUs sleep."""
+    found = architectures.get(arch)
+    if not found.icount_in_turns:
+        pytest.skip("its CPUs do not take turns under icount")
+    kernel = (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
+    with Machine(found, kernel, cpus=3, extra_args=ICOUNT) as machine:
+        gdb = machine.debugger()
+        gdb.run_to("arch_cpu_start")
+        gdb.execute("-exec-return")
+        gdb.cont()
+        with pytest.raises(FirmwarePanic, match="CPU 1 does not start"):
+            machine.console.await_log(f"pageferry {arch} ready")
