@@ -252,8 +252,10 @@ def pytest_runtest_makereport(
     """
     if item.config.stash[BENCH].pool is not None:
         _skip_what_is_lacking(call)
-    report = yield
     failures = item.config.stash[BENCH].failures
+    if failures is not None and call.excinfo is not None:
+        failures.hide_frames()
+    report = yield
     if failures is not None:
         failures.consider(item, call, report)
     return report

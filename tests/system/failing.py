@@ -82,6 +82,11 @@ FULL_DISK = """
         a.load(b.window(0))
 """
 
+WRONG_TYPE = """
+    def test_wrong_type(testbed):
+        testbed.machine.memory.read("0x1000", 1)
+"""
+
 MISTAKE = """
     from pageferry.report import accounts
 
@@ -134,6 +139,7 @@ TESTS = {
     "test_no_machine": NO_MACHINE,
     "test_full_disk": FULL_DISK,
     "test_mistake": MISTAKE,
+    "test_wrong_type": WRONG_TYPE,
     "test_all_wires": ALL_WIRES,  # the last: its debugger stays until the run is over
 }
 """What many tests look at the evidence of, by the name of its file."""

@@ -91,6 +91,17 @@ def test_every_file_is_there_and_none_is_empty(failed: Run) -> None:
     assert sum(path.stat().st_blocks * 512 for path in folder.iterdir()) < 16 << 20
 
 
+def test_a_failure_ends_at_the_line_of_the_test(failed: Run) -> None:
+    told = failed.evidence("test_five_lines").joinpath("failure.txt").read_text()
+    assert re.findall(r"^(\S+\.py):\d+: ", told, re.M) == ["test_five_lines.py"]
+    assert "\n>       assert a.load(a.page(0)) == 7\n" in told
+
+
+def test_a_mistake_in_the_harness_shows_where_it_is(failed: Run) -> None:
+    told = failed.evidence("test_wrong_type").joinpath("failure.txt").read_text()
+    assert re.search(r"/pageferry/\w+\.py:\d+: TypeError", told)
+
+
 def test_the_reason_can_be_read(failed: Run) -> None:
     folder = failed.evidence("test_five_lines")
     told = {

@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from ..errors import HarnessError
+from ..errors import GuestReport, HarnessError
 from ..machine import Machine
 from ..pool import Pool
 from ..settings import Settings
@@ -52,6 +52,11 @@ def _folder_for(wanted: Path) -> Path:
         return wanted  # whoever writes there finds out, and says so
 
 
+def _told(failure: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Whether the error says all that there is to say."""
+    return isinstance(failure.value, (HarnessError, GuestReport))
+
+
 class Failures:
     """Looks at every test's end. The machines of a failed one are still as it left them."""
 
@@ -63,6 +68,17 @@ class Failures:
         self._seen: str | None = None
         self._kept = ExitStack()
         self._attach: list[str] = []
+
+    @staticmethod
+    def hide_frames() -> None:
+        """Have a failure end at the test's line, unless it is a mistake in the harness itself.
+
+        The inside of the harness tells a test's author nothing; --full-trace shows it.
+        """
+        package = __name__.partition(".")[0]
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] == package:
+                vars(module).setdefault("__tracebackhide__", _told)
 
     def consider(
         self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
