@@ -14,6 +14,7 @@ void remember(uint64_t value);
 uint64_t recall(void);
 uint64_t residue(void);
 void rest(void);
+_Noreturn void load_as_user(uint64_t gva);
 extern void (*const forbidden_acts[])(void);
 extern void (*const forbidden_acts_end[])(void);
 
@@ -138,6 +139,8 @@ static uint64_t run(const uint64_t *given, uint64_t *outcome)
     case COMMAND_REST:
         rest();
         return 0;
+    case COMMAND_LOAD_AS_USER:
+        load_as_user(first);
     case COMMAND_MISBEHAVE:
         if (first < (uint64_t)(forbidden_acts_end - forbidden_acts)) {
             forbidden_acts[first]();

@@ -118,6 +118,7 @@ enum command {
     COMMAND_RESIDUE,    /*                           value: addresses left in the floating-point unit */
     COMMAND_REST,       /*                           gives the CPU away until an interrupt */
     COMMAND_MISBEHAVE,  /* number                    does a thing that no guest may do, see guest.S */
+    COMMAND_LOAD_AS_USER, /* gva                     the same as its user, who does not come back */
 };
 
 /* How the agent fared. */

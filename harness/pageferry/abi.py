@@ -90,6 +90,7 @@ class Command(IntEnum):
     RESIDUE = 12
     REST = 13
     MISBEHAVE = 14
+    LOAD_AS_USER = 15
 
 
 class Outcome(IntEnum):

@@ -7,7 +7,7 @@ import pytest
 from tests.oracle.registers import CALLED, STRANGE
 
 from pageferry import Command, GuestFault, Testbed
-from pageferry.abi import Operation, Outcome
+from pageferry.abi import Access, Operation, Outcome, Status
 from pageferry.address import GPA, HPA
 from pageferry.debugger import Debugger
 from pageferry.errors import GuestReport
@@ -162,3 +162,13 @@ def test_a_fault_is_told_to_the_guest_s_kernel_whatever_state_it_came_from(
     with suppress(GuestReport):
         work.result()
     assert a.report().outcome is Outcome.FAULT
+
+
+def test_a_fault_of_a_guest_s_user_is_told_to_its_kernel_which_goes_on(bed: Testbed) -> None:
+    a = bed.guests[0]
+    work = a.begin(Command.LOAD_AS_USER, a.gva(a.window(0)))
+    assert work.pending.result().status is Status.OK
+    with pytest.raises(GuestFault) as caught:
+        work.result()
+    assert (caught.value.gpa, caught.value.access) == (a.window(0), Access.READ)
+    a.ping()

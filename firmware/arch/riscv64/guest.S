@@ -44,6 +44,16 @@
     addi sp, sp, -15
     .endm
 
+    .macro use_tables
+    la t0, root
+    srli t0, t0, 12
+    li t1, 1
+    slli t1, t1, SATP_SV39_SHIFT
+    or t0, t0, t1
+    csrw satp, t0
+    sfence.vma
+    .endm
+
     .section .text.boot, "ax"
     .globl _start
 _start:
@@ -55,13 +65,7 @@ _start:
     lead root, pd_0, 3
     lead alias_of_window, pt_window, WINDOW_SLOTS
     lead alias_of_ram, pt_ram, RAM_SLOTS
-    la t0, root
-    srli t0, t0, 12
-    li t1, 1
-    slli t1, t1, SATP_SV39_SHIFT
-    or t0, t0, t1
-    csrw satp, t0
-    sfence.vma
+    use_tables
     la t0, exception
     csrw stvec, t0
     li t0, SSTATUS_FS
@@ -129,6 +133,24 @@ rest_for_ever:
     wfi
     j rest_for_ever
 
+/* The guest's user goes on behind this, without translation: the tables' pages are not his. */
+    .macro become_user
+    csrw satp, zero
+    li t0, SSTATUS_SPP
+    csrc sstatus, t0
+    la t0, 1f
+    csrw sepc, t0
+    sret
+1:
+    .endm
+
+/* void load_as_user(uint64_t gva): ends in an exception, if not in a fault. */
+    .globl load_as_user
+load_as_user:
+    become_user
+    ld a0, 0(a0)
+    unimp
+
 /* What no guest may do: each of these must stop it and hurt nobody else. */
 #define HSTATUS 0x600
 #define HEDELEG 0x602
@@ -162,15 +184,10 @@ load_as_guest: /* HLV.D */
     .insn r 0x73, 4, 0x36, a0, sp, x0
     ret
 ask_as_user: /* to wait, which its kernel alone may: the call comes to that, and it stops */
-    csrw satp, zero /* whose pages are not the user's */
     la t0, refused
     csrw stvec, t0
-    li t0, SSTATUS_SPP
-    csrc sstatus, t0
-    la t0, 1f
-    csrw sepc, t0
-    sret
-1:  li a0, 1
+    become_user
+    li a0, 1
     ecall
     .balign 4
 refused:
@@ -191,9 +208,11 @@ forbidden_acts:
 forbidden_acts_end:
     .text
 
-/* Where the hypervisor resumes the guest after a stage-2 fault: (gpa, access) */
+/* Where the hypervisor resumes the guest after a stage-2 fault: (gpa, access). Its user has
+ * had no tables. */
     .globl recovery
 recovery:
+    use_tables
     empty_stack
     call agent_fault
 

@@ -135,6 +135,24 @@ rest_for_ever:
     hlt
     jmp rest_for_ever
 
+/* The guest's user goes on behind this, with the same stack. */
+    .macro become_user
+    push $USER_DATA
+    push %rsp
+    push $2
+    push $USER_CODE
+    push $1f
+    iretq
+1:
+    .endm
+
+/* void load_as_user(uint64_t gva): ends in an exception, if not in a fault. */
+    .globl load_as_user
+load_as_user:
+    become_user
+    mov (%rdi), %rax
+    ud2
+
 /* What no guest may do: each of these must stop it and hurt nobody else. */
 write_port: /* of the panic device */
     mov $0x505, %edx
@@ -184,13 +202,8 @@ invalidate_other: /* another guest's translation */
     invlpga %rax, %ecx
     ret
 ask_as_user: /* to wait, which its kernel alone may */
-    push $USER_DATA
-    push %rsp
-    push $2
-    push $USER_CODE
-    push $1f
-    iretq
-1:  mov $1, %eax
+    become_user
+    mov $1, %eax
     vmmcall
     ud2
 triple_fault:

@@ -9,6 +9,7 @@
 #define CPUID_NX            (1u << 20) /* 8000_0001 EDX */
 #define CPUID_NESTED_PAGING (1u << 0)  /* 8000_000a EDX */
 #define EFER_LME      (1ull << 8)
+#define EFER_LMA      (1ull << 10)
 #define EFER_NXE      (1ull << 11)
 #define EFER_SVME     (1ull << 12)
 #define VM_CR_SVMDIS  (1ull << 4)
@@ -91,12 +92,20 @@ static struct vmcb_segment flat(uint16_t selector, uint16_t attributes)
     return (struct vmcb_segment){selector, attributes, 0xffffffff, 0};
 }
 
+/* The kernel's, whatever ran before, as SYSCALL would make them: selectors 8 and 16. */
+static void init_privilege(struct vmcb_save *save)
+{
+    save->cs = flat(8, save->efer & EFER_LMA ? 0xa9b : 0xc9b);
+    save->ss = flat(16, 0xc93);
+    save->cpl = 0;
+}
+
 /* 32-bit protected mode without paging. EFER and CR4 are ready for long mode, so
  * the guest needs no MSR, and neither can be changed by it. */
 static void init_save(struct vmcb_save *save)
 {
-    save->cs = flat(8, 0xc9b);
-    save->ds = save->es = save->ss = save->fs = save->gs = flat(16, 0xc93);
+    init_privilege(save);
+    save->ds = save->es = save->fs = save->gs = flat(16, 0xc93);
     save->tr = (struct vmcb_segment){0, 0x8b, 0xffff, 0};
     save->ldtr = (struct vmcb_segment){0, 0x82, 0xffff, 0};
     save->efer = EFER_SVME | EFER_NXE | EFER_LME;
@@ -237,6 +246,7 @@ uint64_t *arch_vcpu_registers(struct vcpu *vcpu)
 
 void arch_vcpu_resume_at(struct vcpu *vcpu, uint64_t address, uint64_t first, uint64_t second)
 {
+    init_privilege(&vcpu->arch.vmcb->save);
     vcpu->arch.vmcb->save.rip = address;
     vcpu->arch.vmcb->save.rflags = RFLAGS_FIXED;
     vcpu->arch.gprs.rdi = first;
