@@ -1,4 +1,4 @@
-"""What no emulator needs, for it has no caches: instructions that make CPUs see what was stored."""
+"""What no emulator needs: instructions that make CPUs see what was stored, or forget it."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,29 @@ from pageferry.debugger import Debugger
 
 @dataclass(frozen=True)
 class Fetch(OfArch):
-    """By what instructions are fetched anew that were stored as data, and in which function."""
+    """By what instructions are fetched anew that were stored as data, and in which function.
+
+    completes  the one after which it is done, for every CPU, if there is one
+    """
 
     instruction: Instruction
     function: str
+    completes: Instruction | None = None
 
 
 IC_IALLUIS = Instruction(0xFFFF_FFFF, 0xD508_711F, of_none)
+DSB_ISH = Instruction(0xFFFF_FFFF, 0xD503_3B9F, of_none)
 FENCE_I = Instruction(0xFFFF_FFFF, 0x0000_100F, of_none)
 
 FETCHES = [
-    Fetch("aarch64", IC_IALLUIS, "arch_vcpu_init"),
+    Fetch("aarch64", IC_IALLUIS, "arch_vcpu_init", DSB_ISH),
     Fetch("riscv64", FENCE_I, "arch_vcpu_load"),
 ]
 """An x86-64 CPU does it by itself (APM 2, 7.6.1)."""
+
+# SC.D to zero
+RESERVATIONS = [Fetch("riscv64", Instruction(0xF9F0_707F, 0x1800_302F, of_none), "arch_vcpu_load")]
+"""By what a reservation is ended (unprivileged, 8.2): x86-64 has none, an ERET ends AArch64's."""
 
 
 @dataclass(frozen=True)

@@ -36,17 +36,28 @@ CONTROLS = {
         _block("intercept_instructions", 0x3FFF),
         _block("v_intr", 1 << 24),  # V_INTR_MASKING
         _block("np_enable", 1),
+        # PAT and DR7 as after a reset (APM 2, table 14-1)
+        Control("vms[{vm}].vcpus[0].arch.vmcb->save.g_pat", ALL, 0x0007_0406_0007_0406),
+        Control("vms[{vm}].vcpus[0].arch.vmcb->save.dr7", ALL, 0x400),
     ),
     "aarch64": (  # DDI 0487, D19.2
         # TERR, TLOR, TPU, TPCP, TSW, TACR, TIDCP, TSC, TID3 to TID0, TWE, TWI: the traps of what
         # every CPU has that can run this
         Control("$HCR_EL2", 0x18_01FF_E000, 0x18_01FF_E000),
         Control("$HCR_EL2", 0x8000_003B, 0x8000_003B),  # RW, AMO, IMO, FMO, SWIO, VM
-        Control("$CPTR_EL2", 0xC010_0500, 0xC010_0100),  # TCPAC, TAM, TTA, TZ; not TFP
+        Control("$CPTR_EL2", 0xC010_1500, 0xC010_1100),  # TCPAC, TAM, TTA, TSM, TZ; not TFP
         Control("$MDCR_EL2", 0x0008_4E60, 0x0008_4E60),  # TTRF, TPMS, TDRA to TDA, TPM, TPMCR
         Control("$HSTR_EL2", 0xBFEF, 0xBFEF),
         Control("$CNTHCTL_EL2", 3, 0),  # EL1PCEN, EL1PCTEN
         Control("$HCRX_EL2", ALL, 0),
+        # PS, TG0, SH0, ORGN0, IRGN0, SL0, T0SZ: tables are walked as CPUs see memory
+        Control("$VTCR_EL2", ALL, 0x8002_3559),
+        Control("$TCR_EL2", ALL, 0x8082_3519),
+        Control("$MAIR_EL2", ALL, 0x00FF),  # write-back, and device
+        Control("$SCTLR_EL2", 0x100D, 0x100D),  # I, SA, C, M
+        Control("$VMPIDR_EL2", ALL, 1 << 31),  # nothing of the CPU's own
+        Control("$CNTVOFF_EL2", ALL, 0),
+        Control("$CPACR", ALL, 3 << 20),  # FPEN
     ),
     "riscv64": (  # privileged architecture, 8.2
         Control("$henvcfg", ALL, 0),

@@ -6,6 +6,8 @@ Each function is given the code that lies before a store, `BEFORE` bytes of it, 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.oracle.operands import Instruction, OfArch, of_none
+
 BEFORE = 16
 
 Test = Callable[[bytes, bytes], bool]
@@ -91,3 +93,15 @@ ORDERING = {
     "aarch64": Ordering(takes_aarch64, releases_aarch64, acquires_aarch64),
     "riscv64": Ordering(takes_riscv64, releases_riscv64, acquires_riscv64),
 }
+
+
+@dataclass(frozen=True)
+class Asks(OfArch):
+    """An instruction that asks the CPU, and the next one, after which the answer is there."""
+
+    asks: Instruction
+    settles: int
+
+
+# AT S1E1R; ISB (DDI 0487, D8.10.6)
+ASKS = [Asks("aarch64", Instruction(0xFFFF_FFE0, 0xD508_7800, of_none), 0xD503_3FDF)]

@@ -4,6 +4,10 @@ By architecture, as gdb names them. What is set by an instruction of the guest o
 bits that are not its own, is not among them.
 """
 
+from dataclasses import dataclass
+
+from tests.oracle.operands import OfArch
+
 GENERAL = {
     "x86_64": ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", *(f"r{it}" for it in range(8, 16))),
     "aarch64": tuple(f"x{it}" for it in range(31)),
@@ -55,3 +59,16 @@ traps; AArch64 EL0; RISC-V user mode, by SPP."""
 
 GIVEN = {"x86_64": "gprs.rdi", "aarch64": "x[1]", "riscv64": "gprs.a1"}
 """Of a vCPU's state: the register of a hypercall that comes after the status."""
+
+
+@dataclass(frozen=True)
+class Interrupted(OfArch):
+    """Where an interrupt of the hypervisor itself begins, and goes back to: expressions."""
+
+    begins: str
+    returns: str
+
+
+# Vector 32, the tick; 16 bytes a stub.
+INTERRUPTED = [Interrupted("x86_64", "(long)&trap_stubs + 16 * 32", "*(unsigned long *)$rsp")]
+"""The others end in nothing but a panic."""

@@ -1,30 +1,51 @@
 """What is stored is there for who does not look into the same cache: an emulator has none."""
 
 import pytest
-from tests.oracle.caches import CLEANS, FETCHES, Clean, Fetch
+from tests.oracle.caches import CLEANS, FETCHES, RESERVATIONS, Clean, Fetch
+from tests.oracle.ordering import ASKS, Asks, word
 from tests.oracle.registers import CALLED
 from tests.system.code import find
 
-from pageferry import Machine, Testbed
+from pageferry import Command, Machine, Testbed
 from pageferry import arch as architectures
-from pageferry.address import PAGE_SIZE
+from pageferry.address import HPA, PAGE_SIZE
 from pageferry.settings import Settings
 from pageferry.testbed import firmware_directory
+
+FUNCTION = 1024
+"""Bytes of the longest one that is searched."""
+
+INSTRUCTION = 4
+"""Its bytes where all are of one length."""
 
 
 @pytest.mark.parametrize("fetch", FETCHES, ids=lambda fetch: fetch.function)
 def test_a_guest_s_program_is_fetched_after_it_was_stored(
     arch: str, pageferry_settings: Settings, fetch: Fetch
 ) -> None:
-    kernel = (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
+    comes_before_the_first_guest(arch, pageferry_settings, fetch)
+
+
+@pytest.mark.parametrize("end", RESERVATIONS, ids=["by-store"])
+def test_a_reservation_is_not_there_in_the_next_guest(
+    arch: str, pageferry_settings: Settings, end: Fetch
+) -> None:
+    comes_before_the_first_guest(arch, pageferry_settings, end)
+
+
+def comes_before_the_first_guest(arch: str, settings: Settings, fetch: Fetch) -> None:
+    """The instruction, and then what completes it."""
+    kernel = (settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
     with Machine(architectures.get(arch), kernel) as machine:
-        places = find(machine, fetch.instruction, fetch.function)
-        assert places
         gdb = machine.debugger()
-        for place in (*places, machine.image.symbol(CALLED[arch][0])):
-            gdb.breakpoint(f"*{place:#x}")
-        gdb.cont()
-        assert gdb.wait().frame.address in places
+        for instruction in filter(None, (fetch.instruction, fetch.completes)):
+            places = find(machine, instruction, fetch.function)
+            assert places
+            gdb.delete_breakpoints()
+            for place in (*places, machine.image.symbol(CALLED[arch][0])):
+                gdb.breakpoint(f"*{place:#x}")
+            gdb.cont()
+            assert gdb.wait().frame.address in places
 
 
 @pytest.mark.parametrize("clean", CLEANS, ids=["by-line"])
@@ -58,3 +79,20 @@ def test_a_page_is_cleaned_before_a_guest_gets_it_that_may_go_around_the_caches(
         gdb.delete_breakpoints()
         gdb.cont()
         assert pending.result().status == 0
+
+
+@pytest.mark.parametrize("asks", ASKS, ids=["by-address"])
+def test_the_result_of_a_translation_is_read_when_it_is_there(
+    arch: str, pageferry_settings: Settings, asks: Asks
+) -> None:
+    with Testbed.start(arch, firmware=pageferry_settings.firmware) as bed:
+        a, b = bed.guests
+        bed.share(a, a.page(0), b, b.window(0))
+        places = find(bed.machine, asks.asks, "arch_vcpu_run", FUNCTION)
+        assert places
+        gdb = bed.machine.debugger()
+        for place in places:
+            gdb.breakpoint(f"*{place:#x}")
+        a.begin(Command.STORE, a.gva(a.page(0)))
+        after = gdb.wait().frame.address + INSTRUCTION
+        assert word(bed.machine.memory.read(HPA(after), INSTRUCTION)) == asks.settles

@@ -1,7 +1,15 @@
 """A turn of another guest, and the hypervisor's own work, leave every register as it was."""
 
 import pytest
-from tests.oracle.registers import BITS, CALLED, FLOATING, GENERAL, SYSTEM
+from tests.oracle.registers import (
+    BITS,
+    CALLED,
+    FLOATING,
+    GENERAL,
+    INTERRUPTED,
+    SYSTEM,
+    Interrupted,
+)
 
 from pageferry import Command, Testbed
 from pageferry.debugger import Debugger
@@ -62,6 +70,24 @@ def test_the_hypervisor_finds_its_registers_as_it_left_them_to_run_a_guest(
     gdb.wait()
     back = gdb.value(returns)
     left = marks([*kept])
+    put(gdb, left)
+    gdb.delete_breakpoints()
+    gdb.breakpoint(f"*{back:#x}")
+    gdb.cont()
+    gdb.wait()
+    assert found(gdb, left) == left
+
+
+@pytest.mark.parametrize("interrupted", INTERRUPTED, ids=["by-tick"])
+def test_an_interrupt_of_the_hypervisor_leaves_its_registers_as_they_were(
+    bed: Testbed, gdb: Debugger, arch: str, interrupted: Interrupted
+) -> None:
+    gdb.breakpoint(f"*({interrupted.begins})")
+    for guest in bed.guests:
+        guest.begin(Command.WATCH, guest.gva(guest.page(0)))
+    gdb.wait()
+    back = gdb.value(interrupted.returns)
+    left = marks([*GENERAL[arch]])
     put(gdb, left)
     gdb.delete_breakpoints()
     gdb.breakpoint(f"*{back:#x}")

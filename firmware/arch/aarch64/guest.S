@@ -182,6 +182,12 @@ send_interrupt: /* to every other CPU */
     mov x0, #1 << 40
     msr icc_sgi1r_el1, x0
     ret
+mask_interrupts: /* of group 1, at its own interface */
+    msr icc_bpr1_el1, xzr
+    ret
+mask_fast_interrupts: /* of group 0 */
+    msr icc_bpr0_el1, xzr
+    ret
 write_timer: /* the physical one */
     mov x0, #1
     msr cntp_ctl_el0, x0
@@ -214,7 +220,8 @@ lose_tables: /* and with them the way to recovery */
     .balign 8
     .globl forbidden_acts, forbidden_acts_end
 forbidden_acts:
-    .quad call_firmware, send_interrupt, write_timer, write_debug, count_events
+    .quad call_firmware, send_interrupt, mask_interrupts, mask_fast_interrupts
+    .quad write_timer, write_debug, count_events
     .quad drop_cache, write_auxiliary, write_cache_selector, lose_tables
 forbidden_acts_end:
     .text
