@@ -36,11 +36,15 @@ SYSTEM = {
 }
 
 BITS: dict[str, dict[str, int]] = {
-    "x86_64": {"eflags": 1 << 18},  # AC
-    "aarch64": {},
+    "x86_64": {"eflags": 1 << 18, "mxcsr": 1 << 15, "fctrl": 1 << 10},  # AC, FZ, RC
+    "aarch64": {"fpcr": 1 << 22, "fpsr": 1 << 0},  # RMode, IOC
     "riscv64": {"sstatus": 1 << 18, "senvcfg": 1 << 0},  # SUM, FIOM
 }
 """Bits of its own in other registers, which are 0 in a guest that did nothing to them."""
+
+ROUNDING = [OfArch("aarch64"), OfArch("riscv64")]
+"""Whose `residue` holds how a guest rounds. On x86-64 it is about x87's last instruction, which
+FXSAVE need not keep (APM 2, 11.4.4)."""
 
 CALLED = {
     "x86_64": ("vmcb_run", "*(unsigned long *)$rsp", ("rbx", "rbp", "r12", "r13", "r14", "r15")),

@@ -2,6 +2,8 @@
 
 import pytest
 from tests.oracle.denied import DENIED, Denied
+from tests.oracle.operands import OfArch
+from tests.oracle.registers import ROUNDING
 from tests.oracle.tags import TAG_BITS, TAGS
 
 from pageferry import Testbed
@@ -97,6 +99,18 @@ def test_where_one_guest_used_the_floating_point_unit_is_not_seen_in_the_other(
     a.remember(1)
     assert a.residue() != 0
     assert b.residue() == 0
+
+
+@pytest.mark.parametrize("rounding", ROUNDING, ids=lambda rounding: rounding.arch)
+def test_how_a_guest_calculates_is_not_changed_by_the_other(
+    bed: Testbed, arch: str, rounding: OfArch
+) -> None:
+    assert rounding.applies_to(arch)
+    a, b = bed.guests
+    a.remember(0)
+    before = a.residue()
+    b.recall()
+    assert a.residue() == before != 0
 
 
 def test_a_write_that_is_denied_leaves_the_guest_s_registers_as_they_were(bed: Testbed) -> None:

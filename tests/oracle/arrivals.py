@@ -1,0 +1,49 @@
+"""Where an interrupt of the hypervisor's has arrived, and which: by architecture."""
+
+from dataclasses import dataclass
+
+from tests.oracle.operands import Instruction, OfArch, of_none
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Of the console's: places, and a condition there.
+
+    end  the instruction in these functions that ends it, if nothing is known before; its operand
+         is {register}
+    """
+
+    places: tuple[str, ...]
+    condition: str = ""
+    end: Instruction | None = None
+
+
+STUB = "*((long)&trap_stubs + 16 * {})"
+
+ARRIVALS = {
+    "x86_64": Arrival((STUB.format(33),)),
+    "aarch64": Arrival(  # MSR ICC_EOIR1_EL1
+        ("acknowledge_interrupt", "arch_idle"),
+        "$x{register} == 33",
+        Instruction(0xFFFF_FFE0, 0xD518_CC20, of_none),
+    ),
+    "riscv64": Arrival(("acknowledge",), "interrupt == 9"),
+}
+
+
+@dataclass(frozen=True)
+class Unmaskable(OfArch):
+    """An interrupt that comes though they are closed: where, and QEMU's command for it."""
+
+    place: str
+    command: str
+
+
+UNMASKABLE = [Unmaskable("x86_64", STUB.format(2), "inject-nmi")]
+
+FAULTS: dict[str, dict[str, str]] = {
+    "x86_64": {},
+    "aarch64": {"$VBAR_EL2": "trap_vectors"},
+    "riscv64": {"$stvec": "hart_trap"},
+}
+"""Where a fault of the hypervisor's own leads. No register tells it on x86-64."""
