@@ -29,6 +29,15 @@ FETCHES = [
 ]
 """An x86-64 CPU does it by itself (APM 2, 7.6.1)."""
 
+DSB_NSH = Instruction(0xFFFF_FFFF, 0xD503_379F, of_none)
+
+# IC IALLU; TLBI ALLE2, for the hypervisor's own translations
+EMPTIES = [
+    Fetch("aarch64", Instruction(0xFFFF_FFFF, 0xD508_751F, of_none), "enable_mmu", DSB_NSH),
+    Fetch("aarch64", Instruction(0xFFFF_FFFF, 0xD50C_871F, of_none), "enable_mmu", DSB_NSH),
+]
+"""What a CPU does that may hold something of whoever was there before."""
+
 # SC.D to zero
 RESERVATIONS = [Fetch("riscv64", Instruction(0xF9F0_707F, 0x1800_302F, of_none), "arch_vcpu_load")]
 """By what a reservation is ended (unprivileged, 8.2): x86-64 has none, an ERET ends AArch64's."""

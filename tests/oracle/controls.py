@@ -45,6 +45,8 @@ CONTROLS = {
         # every CPU has that can run this
         Control("$HCR_EL2", 0x18_01FF_E000, 0x18_01FF_E000),
         Control("$HCR_EL2", 0x8000_003B, 0x8000_003B),  # RW, AMO, IMO, FMO, SWIO, VM
+        # FWB, without which entries that are made for it mean something else
+        Control("($HCR_EL2 >> 46 & 1) == features.forced_write_back", ALL, 1),
         Control("$CPTR_EL2", 0xC010_1500, 0xC010_1100),  # TCPAC, TAM, TTA, TSM, TZ; not TFP
         Control("$MDCR_EL2", 0x0008_4E60, 0x0008_4E60),  # TTRF, TPMS, TDRA to TDA, TPM, TPMCR
         Control("$HSTR_EL2", 0xBFEF, 0xBFEF),

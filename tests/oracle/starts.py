@@ -8,6 +8,7 @@ STARTS: dict[str, dict[str, int]] = {
         "$mxcsr & 0xffff": 0x1F80,
         "$fctrl": 0x037F,
         "$eflags & 0x3fffff": 1 << 1,
+        "$efer & 0x1900": 0x1900,  # SVME, NXE, LME
     },
     "aarch64": {  # DDI 0487, C5.2.19, D19.2
         "$cpsr & 0x3df": 0x3C5,  # D, A, I, F; EL1 with its own stack

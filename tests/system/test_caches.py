@@ -1,7 +1,7 @@
 """What is stored is there for who does not look into the same cache: an emulator has none."""
 
 import pytest
-from tests.oracle.caches import CLEANS, FETCHES, RESERVATIONS, Clean, Fetch
+from tests.oracle.caches import CLEANS, EMPTIES, FETCHES, RESERVATIONS, Clean, Fetch
 from tests.oracle.ordering import ASKS, Asks, word
 from tests.oracle.registers import CALLED
 from tests.system.code import find
@@ -24,6 +24,13 @@ def test_a_guest_s_program_is_fetched_after_it_was_stored(
     arch: str, pageferry_settings: Settings, fetch: Fetch
 ) -> None:
     comes_before_the_first_guest(arch, pageferry_settings, fetch)
+
+
+@pytest.mark.parametrize("empties", EMPTIES, ids=["program", "translations"])
+def test_what_a_cpu_held_before_the_hypervisor_is_gone(
+    arch: str, pageferry_settings: Settings, empties: Fetch
+) -> None:
+    comes_before_the_first_guest(arch, pageferry_settings, empties)
 
 
 @pytest.mark.parametrize("end", RESERVATIONS, ids=["by-store"])

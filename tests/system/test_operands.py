@@ -144,6 +144,21 @@ def test_cpus_that_are_told_one_by_one_are_named_as_the_platform_knows_them(
 
 @pytest.mark.pageferry(cpus=3)
 @pytest.mark.parametrize("told", TOLD, ids=["harts"])
+def test_a_cpu_that_is_kicked_is_named_as_the_platform_knows_it(
+    bed: Testbed, gdb: Debugger, told: Told
+) -> None:
+    cpu = bed.firmware.read_int("vms[1].vcpus[0].cpu")
+    number = 9  # that no CPU here has
+    bed.firmware.write(told.numbers.format(cpu=cpu), number)
+    for address in find(bed.machine, told.instruction, "arch_kick"):
+        gdb.breakpoint(f"*{address:#x}")
+    bed.guests[0].begin(Command.PING)
+    gdb.wait()
+    assert told.mask(gdb) == 1 << number
+
+
+@pytest.mark.pageferry(cpus=3)
+@pytest.mark.parametrize("told", TOLD, ids=["harts"])
 def test_the_machine_stops_if_other_cpus_cannot_be_told(
     bed: Testbed, gdb: Debugger, told: Told
 ) -> None:
