@@ -188,6 +188,9 @@ mask_interrupts: /* of group 1, at its own interface */
 mask_fast_interrupts: /* of group 0 */
     msr icc_bpr0_el1, xzr
     ret
+mask_all_interrupts: /* of every priority */
+    msr icc_pmr_el1, xzr
+    ret
 write_timer: /* the physical one */
     mov x0, #1
     msr cntp_ctl_el0, x0
@@ -221,7 +224,7 @@ lose_tables: /* and with them the way to recovery */
     .globl forbidden_acts, forbidden_acts_end
 forbidden_acts:
     .quad call_firmware, send_interrupt, mask_interrupts, mask_fast_interrupts
-    .quad write_timer, write_debug, count_events
+    .quad mask_all_interrupts, write_timer, write_debug, count_events
     .quad drop_cache, write_auxiliary, write_cache_selector, lose_tables
 forbidden_acts_end:
     .text
