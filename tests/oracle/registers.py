@@ -61,6 +61,14 @@ STRANGE = {
 """Gives a guest a state in which no kernel goes on: x86-64 RFLAGS.TF, by which each instruction
 traps; AArch64 EL0; RISC-V user mode, by SPP."""
 
+USER = {
+    "x86_64": ("vcpu->arch.vmcb->save.cpl", 3),
+    "aarch64": ("vcpu->arch.pstate & 0xf", 0),
+    "riscv64": ("vcpu->arch.sstatus & 0x100", 0),
+}
+"""What tells that a vCPU was in its user when it left the guest: x86-64 CPL; AArch64 EL0; RISC-V
+SPP."""
+
 GIVEN = {"x86_64": "gprs.rdi", "aarch64": "x[1]", "riscv64": "gprs.a1"}
 """Of a vCPU's state: the register of a hypercall that comes after the status."""
 

@@ -4,7 +4,7 @@ the entry and has made it again meanwhile."""
 from contextlib import suppress
 
 import pytest
-from tests.oracle.registers import CALLED, STRANGE
+from tests.oracle.registers import CALLED, STRANGE, USER
 
 from pageferry import Command, GuestFault, Testbed
 from pageferry.abi import Access, Operation, Outcome, Status
@@ -172,3 +172,14 @@ def test_a_fault_of_a_guest_s_user_is_told_to_its_kernel_which_goes_on(bed: Test
         work.result()
     assert (caught.value.gpa, caught.value.access) == (a.window(0), Access.READ)
     a.ping()
+
+
+def test_a_guest_s_user_that_leaves_the_guest_is_known_as_its_user(
+    bed: Testbed, gdb: Debugger, arch: str
+) -> None:
+    a = bed.guests[0]
+    gdb.breakpoint("arch_vcpu_resume_at")
+    a.begin(Command.LOAD_AS_USER, a.gva(a.window(0)))
+    gdb.wait()
+    expression, value = USER[arch]
+    assert gdb.value(expression) == value
