@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import pytest
 from tests.system.tampering import point_at
 
-from pageferry import Machine, Testbed
+from pageferry import Machine, Testbed, books, ledger
 from pageferry.abi import GuestMap, Operation, Status
 from pageferry.address import HPA, PAGE_SIZE
 from pageferry.errors import FirmwarePanic, TargetLacks, WaitTimeout
@@ -66,6 +66,10 @@ def map_a_frame_of_a_table(bed: Testbed) -> None:
     point_the_page_at(bed, bed.guests[1].stage2_root)
 
 
+def map_a_free_frame(bed: Testbed) -> None:
+    point_the_page_at(bed, max(ledger.free_frames(books.records(bed.firmware, bed.machine))))
+
+
 def map_no_ram_at_all(bed: Testbed) -> None:
     point_the_page_at(bed, HPA(bed.machine.arch.ram_base + (1 << 36)))
 
@@ -102,6 +106,7 @@ CASES = [
     Case(Status.NOT_MAPPED, "given away before", give_the_page_away),
     Case(Status.PROTECTED, "the hypervisor's frame", map_a_frame_of_the_hypervisor),
     Case(Status.PROTECTED, "a table's frame", map_a_frame_of_a_table),
+    Case(Status.PROTECTED, "a free frame", map_a_free_frame),
     Case(Status.PROTECTED, "no RAM", map_no_ram_at_all),
     Case(Status.NOT_OWNER, "borrowed", borrow_the_page, gpa=GuestMap.WINDOW),
     Case(Status.SHARED, "lent", lend_the_page, to=GuestMap.WINDOW + PAGE_SIZE),
