@@ -11,6 +11,7 @@ from tests.oracle.ordering import BEFORE, ORDERING, Ordering, Test
 from tests.system.ferrying import each_operation
 
 from pageferry import Testbed
+from pageferry.abi import Operation, Status
 from pageferry.address import HPA, page_of
 from pageferry.oracle import Oracle
 from pageferry.paging import table_frames
@@ -24,6 +25,9 @@ pytestmark = pytest.mark.needs("plugin")
 
 OPERATIONS = 6
 """Of `each_operation` by one door."""
+
+POSTED = 128
+"""Pages of a range, of which two words say whether they are expected."""
 
 LOOKS = 10
 """At a vCPU's state, of which some are without the lock."""
@@ -140,6 +144,33 @@ def test_what_a_guest_asks_is_checked_and_done_while_the_lock_is_held_once(bed: 
     for done in changing:
         last = done.index(stores_in_tables(bed, done)[-1])
         assert [it.taken for it in done[:last] if isinstance(it, Lock)] == [True]
+
+
+@pytest.mark.parametrize("operation", [Operation.POST, Operation.WITHDRAW])
+@pytest.mark.parametrize("by", [Door.CONSOLE, Door.GUEST], ids=lambda it: f"by-{it.value}")
+def test_a_range_is_posted_or_withdrawn_while_the_lock_is_held_once(
+    bed: Testbed, by: Door, operation: Operation
+) -> None:
+    bed.restore()
+    b = bed.guests[1]
+    if operation is Operation.POST:
+        b.withdraw(b.window(0), POSTED)
+    words = HPA(bed.firmware.address(f"vms[{b.vm}].posted"))
+    lock = HPA(bed.firmware.address("hypervisor_lock.held"))
+    recorder, machine = bed.machine.recorder, bed.machine
+    assert recorder is not None
+    recorder.watch(words, POSTED // 8, Watch.STORES)
+    recorder.watch(lock, UNIT, Watch.STORES)
+    machine.stop()
+    recorder.start()
+    machine.cont()
+    assert bed.request(operation, b, b.window(0), POSTED, door=by).status is Status.OK
+    machine.stop()
+    stores = [it.address for it in recorder.stop() if it.kind is Kind.STORE]
+    machine.cont()
+    changes = [it for it, address in enumerate(stores) if words <= address < words + POSTED // 8]
+    assert {stores[it] for it in changes} == {words, words + UNIT}
+    assert lock not in stores[changes[0] : changes[-1]]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=["generation"])
