@@ -127,6 +127,7 @@ static bool take_turn(struct cpu *cpu, struct vcpu *vcpu)
             vcpu->retried = false;
             return true;
         case EXIT_IDLE:
+            vcpu->retried = false;
             arch_alarm();
             return false;
         case EXIT_UNEXPECTED:

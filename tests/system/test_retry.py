@@ -118,6 +118,24 @@ def test_a_guest_goes_on_a_second_time_if_it_was_interrupted(bed: Testbed, gdb: 
 
 
 @pytest.mark.pageferry(cpus=3)  # no tick comes between
+def test_a_guest_that_has_rested_since_a_fault_that_was_none_is_spared_another_one(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    a = bed.guests[0]
+    vcpu = f"vms[{a.vm}].vcpus[0]"
+    # Nothing calls the hypervisor between the work and the rest.
+    bed.firmware.write(f"{vcpu}.retried", 1)
+    gdb.breakpoint("arch_alarm")
+    work = a.begin(Command.REST)
+    gdb.wait()
+    stop_at(gdb, "arch_vcpu_run")
+    retried = bed.firmware.read_int(f"{vcpu}.retried")
+    gdb.cont()
+    work.result()
+    assert not retried
+
+
+@pytest.mark.pageferry(cpus=3)  # no tick comes between
 def test_a_guest_that_faults_again_at_once_is_told(bed: Testbed, gdb: Debugger, arch: str) -> None:
     a = bed.guests[0]
     page = a.page(UNTOUCHED)
