@@ -5,7 +5,9 @@ from tests.system import slot
 from pageferry import Testbed
 from pageferry.abi import Command, Operation, Status
 from pageferry.debugger import Debugger
-from pageferry.guest import Guest
+from pageferry.guest import POLL, Guest
+
+NONCE = 0x5EED
 
 
 def test_a_request_in_memory_is_done_while_everything_sleeps(bed: Testbed) -> None:
@@ -25,7 +27,8 @@ def test_a_request_in_memory_is_refused_like_any_other(bed: Testbed) -> None:
 
 
 def test_an_operation_without_a_name_is_refused_in_memory_too(bed: Testbed) -> None:
-    for number in (0, Operation.WAIT, Operation.RECOVER, Operation.ASK + 1, (1 << 64) - 1):
+    unknown = [0, Operation.WAIT, Operation.RECOVER, Operation.ASK + 1, (1 << 64) - 1]
+    for number in [*unknown, (1 << 32) + Operation.ASK]:
         assert slot.request(bed, number, bed.guests[0]) is Status.UNKNOWN_OPERATION
 
 
@@ -56,6 +59,16 @@ def test_work_for_a_guest_is_answered_in_memory_when_the_guest_has_come_back(
     nonce = 0x1234
     assert slot.request(bed, Operation.ASK, a, nonce, Command.PING) is Status.OK
     assert a.report().nonce == nonce
+
+
+def test_a_slot_is_not_free_while_a_guest_is_at_work_at_what_is_in_it(bed: Testbed) -> None:
+    a, states = bed.guests[0], bed.machine.image.enum("slot_state")
+    slot.submit(bed, Operation.ASK, a, NONCE, Command.WATCH, a.gva(a.page(0)))
+    begun = bed.machine.await_fact(
+        lambda: a.agent.read_int("reports[0].begun") == NONCE or None, "the watch", every=POLL
+    )
+    assert begun
+    assert bed.firmware.read_int(f"{slot.name(bed)}.state") == states["SLOT_WORKING"]
 
 
 def test_work_that_stops_the_guest_is_answered_in_memory_as_stopped(bed: Testbed) -> None:

@@ -209,7 +209,10 @@ def test_a_range_is_posted_from_its_first_page_to_its_last(bed: Testbed, door: D
     assert answers == [no, yes, no, no, yes, no]
 
 
-@pytest.mark.parametrize("number", [0, 11, 1000, (1 << 32) + Operation.REMAP, (1 << 64) - 1])
+@pytest.mark.parametrize(
+    "number",
+    [0, 11, 1000, (1 << 32) + Operation.RECOVER, (1 << 32) + Operation.REMAP, (1 << 64) - 1],
+)
 def test_an_operation_that_does_not_exist_changes_nothing(bed: Testbed, number: int) -> None:
     refused_without_a_trace(bed, Door.GUEST, Status.UNKNOWN_OPERATION, number, 0, 0, 0)
 
