@@ -30,6 +30,17 @@ def test_an_answer_names_the_frame_that_the_target_has(
     assert answer.frame == b.stage2(b.window(0)).output
 
 
+@pytest.mark.parametrize("operation", [Operation.RECLAIM, Operation.RELINQUISH])
+def test_an_answer_to_the_end_of_a_share_names_the_frame_that_was_shared(
+    bed: Testbed, door: Door, operation: Operation
+) -> None:
+    a, b = bed.guests
+    bed.share(a, a.page(0), b, b.window(0))
+    ends = {Operation.RECLAIM: (a, a.page(0)), Operation.RELINQUISH: (b, b.window(0))}
+    answer = bed.request(operation, *ends[operation], door=door)
+    assert answer.frame == a.stage2(a.page(0)).output
+
+
 def test_an_answer_that_is_about_no_frame_names_none(bed: Testbed, door: Door) -> None:
     a, b = bed.guests
     bed.share(a, a.page(0), b, b.window(0), door)
