@@ -154,17 +154,47 @@ def test_a_guest_that_faults_again_at_once_is_told(bed: Testbed, gdb: Debugger, 
         work.result()
 
 
-def test_a_guest_that_faults_on_the_way_to_recovery_is_not_led_there_again(
-    bed: Testbed, gdb: Debugger
+@pytest.mark.pageferry(cpus=3)
+@pytest.mark.parametrize(
+    ("operation", "command"),
+    [(Operation.SHARE, Command.STORE), (Operation.COPY, Command.JUMP)],
+    ids=["store", "jump"],
+)
+def test_a_guest_that_has_the_page_and_not_the_right_is_told_at_once(
+    bed: Testbed, gdb: Debugger, operation: Operation, command: Command
 ) -> None:
-    a = bed.guests[0]
-    a.hypercall(Operation.RECOVER, a.gva(a.window(0)))
+    a, b = bed.guests
+    bed.request(operation, a, a.page(0), b.vm, b.window(0))
+    for where in ("stage2_find", "arch_vcpu_resume_at"):
+        gdb.breakpoint(where)
+    b.begin(command, b.gva(b.window(0)))
+    for where in ("stage2_find", "arch_vcpu_resume_at"):
+        assert gdb.wait().frame.function == where
+        gdb.cont()
+
+
+def is_led_there_once(guest: Guest, gdb: Debugger) -> None:
+    """To a recovery address that faults, too."""
+    guest.hypercall(Operation.RECOVER, guest.gva(guest.window(0)))
     for where in ("arch_vcpu_resume_at", "work_end"):
         gdb.breakpoint(where)
-    a.begin(Command.LOAD, a.gva(a.window(1)))
+    guest.begin(Command.LOAD, guest.gva(guest.window(1)))
     for where in ("arch_vcpu_resume_at", "work_end"):
         assert gdb.wait().frame.function == where
         gdb.cont()
+
+
+def test_a_guest_that_faults_on_the_way_to_recovery_is_not_led_there_again(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    is_led_there_once(bed.guests[0], gdb)
+
+
+@pytest.mark.pageferry(cpus=4)
+def test_a_second_vcpu_that_faults_on_the_way_to_recovery_is_not_led_there_again(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    is_led_there_once(bed.guests[0].vcpu(1), gdb)
 
 
 def test_a_fault_is_told_to_the_guest_s_kernel_whatever_state_it_came_from(
