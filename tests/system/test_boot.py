@@ -1,6 +1,7 @@
 """The machine boots, and both guests run with tables of their own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.oracle.walks import TOLD_WALKS, WALKS, ToldWalk, Walk
@@ -21,9 +22,13 @@ LAST = 255
 
 
 @pytest.fixture
-def fresh(arch: str, pageferry_settings: Settings) -> Iterator[Machine]:
+def kernel(arch: str, pageferry_settings: Settings) -> Path:
+    return (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
+
+
+@pytest.fixture
+def fresh(arch: str, kernel: Path) -> Iterator[Machine]:
     """A machine before its first instruction."""
-    kernel = (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
     with Machine(architectures.get(arch), kernel) as machine:
         yield machine
 
@@ -151,3 +156,12 @@ def test_what_a_guest_has_on_a_cpu_is_saved_before_another_one_has_it(fresh: Mac
     for expected in (("arch_vcpu_load", 1), ("arch_vcpu_save", 1), ("arch_vcpu_load", 2)):
         gdb.cont()
         assert (gdb.wait().frame.function, gdb.value("vcpu->vm->id")) == expected
+
+
+def test_no_more_cpus_are_started_than_there_is_room_for(arch: str, kernel: Path) -> None:
+    with Machine(architectures.get(arch), kernel, cpus=6) as machine:
+        gdb = machine.debugger()
+        gdb.breakpoint("vms_init")
+        gdb.cont()
+        gdb.wait()
+        assert gdb.value("cpu_count") == gdb.value("sizeof cpus / sizeof cpus[0]")

@@ -1,6 +1,7 @@
 """A guest of two vCPUs: each is asked, runs, faults and stops for itself."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from tests.oracle.tags import TAG_BITS, TAGS
@@ -8,11 +9,12 @@ from tests.system import slot
 from tests.system.tampering import give_tables_of_its_own
 
 from pageferry import Command, GuestFault, Observers, Testbed, Verdict, judge
-from pageferry.abi import Operation, Status
+from pageferry.abi import Operation, Outcome, Status
 from pageferry.address import PAGE_SIZE
-from pageferry.errors import GuestStopped, ProtocolError, RequestRefused
+from pageferry.errors import GuestReport, GuestStopped, ProtocolError, RequestRefused
 from pageferry.guest import Guest, ping
 from pageferry.report.accounts import guest_tables
+from pageferry.settings import Settings
 from pageferry.testbed import Door
 
 pytestmark = pytest.mark.pageferry(cpus=4)
@@ -25,9 +27,9 @@ NONCE = 0x5EED
     ("count", "vcpus"), [(1, [1, 1]), (2, [1, 1]), (3, [1, 1]), (4, [2, 1]), (5, [2, 2])]
 )
 def test_a_second_vcpu_is_there_where_a_cpu_is_left_for_it(
-    arch: str, count: int, vcpus: list[int]
+    arch: str, pageferry_settings: Settings, count: int, vcpus: list[int]
 ) -> None:
-    with Testbed.start(arch, cpus=count) as bed:
+    with Testbed.start(arch, cpus=count, firmware=pageferry_settings.firmware) as bed:
         assert [len(guest.vcpus) for guest in bed.guests] == vcpus
         for vcpu in (vcpu for guest in bed.guests for vcpu in guest.vcpus):
             vcpu.store(vcpu.page(vcpu.index), NONCE)
@@ -143,6 +145,14 @@ def test_a_vcpu_is_stopped_by_number_and_the_others_go_on(bed: Testbed) -> None:
         assert (caught.value.vm, caught.value.vcpu) == (1, 1)
     bed.machine.console.await_log(f"vcpu 1.1 stopped: {caught.value.reason}")
     a.ping()
+
+
+def test_each_vcpu_says_for_itself_where_it_recovers(bed: Testbed) -> None:
+    a = bed.guests[0]
+    a.vcpu(1).hypercall(Operation.RECOVER, 0)
+    with suppress(GuestReport):
+        a.load(a.window(0))
+    assert a.report().outcome is Outcome.FAULT
 
 
 def test_what_one_vcpu_posts_is_received_for_all(bed: Testbed) -> None:
