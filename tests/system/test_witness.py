@@ -25,6 +25,7 @@ from tests.system.witness import Witness
 from pageferry import Command, GuestFault, Testbed
 from pageferry.abi import Access, Operation, Status
 from pageferry.address import GPA
+from pageferry.debugger import Debugger
 from pageferry.errors import GuestStopped
 from pageferry.guest import ALIASES, POLL, Guest
 from pageferry.testbed import Door
@@ -212,6 +213,22 @@ def test_a_guest_that_calls_the_hypervisor_exits(bed: Testbed) -> None:
         before = guest.exits
         guest.ping()
         assert guest.exits > before
+
+
+@pytest.mark.parametrize("command", [Command.LOAD, Command.REST], ids=["fault", "rest"])
+def test_every_exit_is_counted_before_the_guest_is_entered_again(
+    bed: Testbed, gdb: Debugger, command: Command
+) -> None:
+    a = bed.guests[0]
+    entry = gdb.breakpoint("arch_vcpu_run", condition=f"vcpu->vm->id == {a.vm}")
+    with entry, gdb.breakpoint("work_end", condition=f"vcpu->vm->id == {a.vm}"):
+        a.begin(command, a.gva(a.window(0)))
+        counts = []
+        while gdb.wait().frame.function != "work_end":
+            counts.append(a.exits)
+            gdb.cont()
+    assert len(counts) > 1
+    assert counts == list(range(counts[0], counts[0] + len(counts)))
 
 
 @pytest.mark.pageferry(cpus=1)
