@@ -158,6 +158,23 @@ def test_random_operations_are_answered_as_the_model_says(bed: Testbed) -> None:
     assert 0 < refused < 100, f"seed {seed}: too one-sided to tell anything"
 
 
+@pytest.mark.parametrize("end", [Operation.RECLAIM, Operation.RELINQUISH])
+def test_a_share_can_be_ended_where_nothing_is_expected_any_more(
+    bed: Testbed, end: Operation
+) -> None:
+    model = bed.model()
+    a, b = bed.guests
+    share = Request(Operation.SHARE, a.vm, a.page(0), b.vm, b.window(0))
+    withdrawn = Request(Operation.WITHDRAW, b.vm, b.window(0))
+    ended = {
+        Operation.RECLAIM: Request(end, a.vm, a.page(0)),
+        Operation.RELINQUISH: Request(end, b.vm, b.window(0)),
+    }[end]
+    for request in (share, withdrawn, ended):
+        model = ask(bed, model, request, Door.CONSOLE)
+    assert bed.disagreements(model) == []
+
+
 def test_no_operation_loses_or_invents_a_frame(bed: Testbed) -> None:
     a, b = bed.guests
     before = bed.census().free
