@@ -83,6 +83,17 @@ def test_a_stopped_guest_says_why_whenever_it_is_asked(bed: Testbed) -> None:
     assert reasons == {"a stage-2 fault on the way to recovery"}
 
 
+def test_that_a_guest_is_stopped_is_told_once(bed: Testbed) -> None:
+    a, b = bed.guests
+    give_away(bed, a.stage1_root, Door.CONSOLE)
+    with pytest.raises(GuestStopped):
+        a.ping()
+    for _ in range(3):
+        b.ping()
+    told = [it for it in bed.machine.console.lines if it.startswith("# vcpu 1.0 stopped: ")]
+    assert len(told) == 1
+
+
 def test_the_pages_of_a_stopped_guest_can_still_be_taken(bed: Testbed) -> None:
     a, b = bed.guests
     a.fill(a.page(0), 5)
