@@ -3,7 +3,7 @@
 import pytest
 
 from pageferry import Testbed, Verdict, judge
-from pageferry.abi import Access, Operation
+from pageferry.abi import Access, Command, Operation
 from pageferry.errors import GuestFault
 from pageferry.observe import Observers
 from pageferry.pattern import fill_bytes
@@ -26,6 +26,13 @@ def test_each_mechanism_is_judged_to_be_what_it_is(
     observers = Observers(bed, a, a.page(0), b, b.window(0))
     bed.request(operation, a, a.page(0), b.vm, b.window(0), door=door)
     judge(observers.conclude()).require(MECHANISMS[operation])
+
+
+def test_a_copy_that_a_guest_makes_itself_has_all_bytes(bed: Testbed) -> None:
+    a, _ = bed.guests
+    a.fill(a.page(0), SEED)
+    a.ask(Command.COPY, a.gva(a.page(0)), a.gva(a.page(1)))
+    assert a.bytes_at(a.page(1)) == fill_bytes(SEED)
 
 
 def test_nothing_at_all_is_judged_to_be_unchanged(bed: Testbed) -> None:
