@@ -8,6 +8,7 @@ import pytest
 from pageferry import Testbed
 from pageferry.abi import Command, GuestMap, Operation, Status
 from pageferry.address import GPA, GVA, PAGE_SIZE, page_of
+from pageferry.debugger import Debugger
 from pageferry.errors import (
     GuestException,
     GuestFault,
@@ -175,6 +176,27 @@ def test_a_guest_that_never_comes_back_ends_in_a_timeout_that_says_where_it_is(
     a = bed.guests[0]
     with pytest.raises(WaitTimeout, match=r"guest 1 last left its CPU at .*\(\w+\.[cS]:"):
         a.ask(Command.WATCH, a.gva(a.page(0)), timeout=0.2)
+
+
+def test_a_guest_that_rests_goes_on(bed: Testbed) -> None:
+    a = bed.guests[0]
+    work = a.begin(Command.REST)
+    with suppress(WaitTimeout):
+        work.result()
+    assert a.report().nonce == work.nonce
+
+
+@pytest.mark.pageferry(cpus=3)
+def test_a_cpu_sleeps_while_its_guest_rests(bed: Testbed, gdb: Debugger) -> None:
+    gdb.breakpoint("arch_alarm")
+    bed.guests[0].begin(Command.REST)
+    gdb.wait()
+    same_cpu = f"$_thread == {gdb.value('$_thread')}"
+    gdb.delete_breakpoints()
+    for where in ("arch_idle", "arch_vcpu_run"):
+        gdb.breakpoint(where, condition=same_cpu)
+    gdb.cont()
+    assert gdb.wait().frame.function == "arch_idle"
 
 
 def test_a_watch_ends_in_a_fault_when_the_page_is_taken(bed: Testbed) -> None:
