@@ -27,6 +27,14 @@ def test_a_panic_names_file_line_cpu_and_the_last_exit(bed: Testbed) -> None:
     assert words[4].startswith("exit=0x")
 
 
+@pytest.mark.pageferry(cpus=3)
+def test_a_panic_names_the_cpu_that_gave_up_and_how_its_guest_left_it_last(bed: Testbed) -> None:
+    panic = make_it_panic(bed)
+    vcpu = f"vms[{bed.guests[0].vm}].vcpus[0]"
+    cpu, reason = (bed.firmware.read_int(f"{vcpu}.{name}") for name in ("cpu", "exit_reason"))
+    assert panic.line.split()[3:5] == [f"cpu={cpu}", f"exit={reason:#x}"]
+
+
 def test_a_wait_that_a_panic_ended_says_what_was_awaited_and_seen(bed: Testbed) -> None:
     panic = make_it_panic(bed)
     assert "ask 1" in panic.awaited
