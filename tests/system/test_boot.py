@@ -139,6 +139,15 @@ def test_a_guest_finds_nothing_in_its_ram_that_was_there_before(
     assert found == {bytes(PAGE_SIZE)}
 
 
+def test_that_the_guests_are_ready_is_told_once(fresh: Machine, arch: str) -> None:
+    ready = f"# pageferry {arch} ready"
+    fresh.cont()
+    fresh.console.await_log(ready.removeprefix("# "))
+    for _ in range(2):
+        fresh.console.request("help")
+    assert fresh.console.lines.count(ready) == 1
+
+
 def test_nobody_is_answered_who_has_not_asked(fresh: Machine) -> None:
     gdb = fresh.debugger()
     for function in ("request_done", "console_print"):
