@@ -39,6 +39,15 @@ def test_a_command_that_there_is_not_is_reported_as_unknown(bed: Testbed) -> Non
     assert ask(bed, bed.guests[0], max(Command) + 1) is Outcome.UNKNOWN_COMMAND
 
 
+def test_what_a_request_leaves_out_is_zero_and_not_what_the_one_before_it_said(
+    bed: Testbed,
+) -> None:
+    a = bed.guests[0]
+    a.store(a.page(0), VALUE)
+    bed.machine.console.request(f"ask {a.vm} {NONCE} {int(Command.REMEMBER)}")
+    assert (a.report().nonce, a.report().value) == (NONCE, 0)
+
+
 def test_a_misdeed_behind_the_last_is_reported_as_unknown(bed: Testbed) -> None:
     a = bed.guests[0]
     first, end = (a.agent_image.symbol(f"forbidden_acts{it}") for it in ("", "_end"))

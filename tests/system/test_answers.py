@@ -41,6 +41,24 @@ def test_an_answer_to_the_end_of_a_share_names_the_frame_that_was_shared(
     assert answer.frame == a.stage2(a.page(0)).output
 
 
+@pytest.mark.pageferry(cpus=3)
+def test_a_guest_is_told_nothing_of_an_operation_but_its_status(
+    bed: Testbed, gdb: Debugger, arch: str
+) -> None:
+    a, b = bed.guests
+    with gdb.breakpoint("transfer"):
+        work = a.begin(Command.HYPERCALL, Operation.COPY, a.page(0), b.vm, b.window(0))
+        gdb.wait()
+    gdb.breakpoint("arch_vcpu_run", condition=f"vcpu->vm->id == {a.vm}")
+    gdb.cont()
+    gdb.wait()
+    argument = gdb.value(f"vms[{a.vm}].vcpus[0].arch.{GIVEN[arch]}")
+    gdb.delete_breakpoints()
+    gdb.cont()
+    work.result()
+    assert argument == a.page(0)
+
+
 def test_an_answer_that_is_about_no_frame_names_none(bed: Testbed, door: Door) -> None:
     a, b = bed.guests
     bed.share(a, a.page(0), b, b.window(0), door)
@@ -48,6 +66,15 @@ def test_an_answer_that_is_about_no_frame_names_none(bed: Testbed, door: Door) -
     refused = bed.request(Operation.REMAP, a, a.page(0), b.vm, b.window(2), door=door)
     assert (withdrawn.status, withdrawn.frame) == (Status.OK, None)
     assert (refused.status, refused.frame) == (Status.SHARED, None)
+
+
+@pytest.mark.parametrize("operation", [Operation.RECLAIM, Operation.RELINQUISH])
+def test_an_answer_to_the_end_of_no_share_names_no_frame(
+    bed: Testbed, door: Door, operation: Operation
+) -> None:
+    a, _ = bed.guests
+    answer = bed.request(operation, a, a.page(0), door=door)
+    assert (answer.status, answer.frame) == (Status.NOT_SHARED, None)
 
 
 def test_a_guest_that_says_where_it_recovers_is_told_that_it_was_heard(bed: Testbed) -> None:
