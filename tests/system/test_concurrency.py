@@ -22,6 +22,15 @@ def test_both_guests_go_round_at_the_same_time(bed: Testbed) -> None:
             watch.await_rounds(watch.guest.report().rounds + 1000)
 
 
+def test_a_guest_that_has_a_cpu_to_itself_is_not_interrupted(bed: Testbed) -> None:
+    a = bed.guests[0]
+    watch = a.begin(Command.WATCH, a.gva(a.page(0)))
+    watch.await_rounds(1000)
+    exits = a.exits
+    watch.await_rounds(a.report().rounds + LONG)
+    assert a.exits == exits
+
+
 def test_a_witness_of_one_page_after_the_other_never_sees_what_the_new_owner_writes(
     bed: Testbed,
 ) -> None:

@@ -135,9 +135,8 @@ def test_a_guest_that_has_rested_since_a_fault_that_was_none_is_spared_another_o
     assert not retried
 
 
-@pytest.mark.pageferry(cpus=3)  # no tick comes between
-def test_a_guest_that_faults_again_at_once_is_told(bed: Testbed, gdb: Debugger, arch: str) -> None:
-    a = bed.guests[0]
+def is_told_at_once(a: Guest, gdb: Debugger, arch: str) -> None:
+    """The second time."""
     page = a.page(UNTOUCHED)
     entry = Absent(a, page)
     gdb.breakpoint("stage2_find")
@@ -150,8 +149,32 @@ def test_a_guest_that_faults_again_at_once_is_told(bed: Testbed, gdb: Debugger, 
     stop_at(gdb, "stage2_find")
     entry.put()
     gdb.cont()
-    with pytest.raises(GuestFault):
+    with suppress(GuestFault):
         work.result()
+    assert a.report().outcome is Outcome.FAULT
+
+
+@pytest.mark.pageferry(cpus=3)  # no tick comes between
+def test_a_guest_that_faults_again_at_once_is_told(bed: Testbed, gdb: Debugger, arch: str) -> None:
+    is_told_at_once(bed.guests[0], gdb, arch)
+
+
+@pytest.mark.pageferry(cpus=4)
+def test_a_second_vcpu_that_faults_again_at_once_is_told(
+    bed: Testbed, gdb: Debugger, arch: str
+) -> None:
+    is_told_at_once(bed.guests[0].vcpu(1), gdb, arch)
+
+
+@pytest.mark.pageferry(cpus=1)  # ticks come
+def test_a_guest_is_on_the_way_to_recovery_though_it_was_interrupted(bed: Testbed) -> None:
+    a = bed.guests[0]
+    recovering = f"vms[{a.vm}].vcpus[0].recovering"
+    a.begin(Command.WATCH, a.gva(a.page(0))).await_rounds(1)
+    bed.firmware.write(recovering, 1)
+    exits = a.exits
+    bed.machine.await_fact(lambda: a.exits > exits + 1 or None, "ticks", every=POLL)
+    assert bed.firmware.read_int(recovering)
 
 
 @pytest.mark.pageferry(cpus=3)
