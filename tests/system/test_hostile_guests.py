@@ -105,6 +105,15 @@ def test_the_pages_of_a_stopped_guest_can_still_be_taken(bed: Testbed) -> None:
     assert b.load(b.window(1)) == 5
 
 
+def test_a_stopped_guest_can_still_be_given_pages(bed: Testbed) -> None:
+    a, b = bed.guests
+    give_away(bed, a.stage1_root, Door.CONSOLE)
+    with pytest.raises(GuestStopped):
+        a.ping()
+    given = bed.request(Operation.REMAP, b, b.page(0), a.vm, a.window(0))
+    assert given.status is Status.OK
+
+
 def test_a_guest_without_a_recovery_address_is_stopped_by_a_fault(bed: Testbed) -> None:
     a, b = bed.guests
     a.hypercall(Operation.RECOVER, 0)

@@ -66,6 +66,12 @@ def map_a_frame_of_a_table(bed: Testbed) -> None:
     point_the_page_at(bed, bed.guests[1].stage2_root)
 
 
+def map_a_frame_of_a_table_in_the_window(bed: Testbed) -> None:
+    a, b = bed.guests
+    bed.remap(b, b.page(1), a, a.window(0))
+    point_at(bed, a, a.window(0), b.stage2_root)
+
+
 def map_a_free_frame(bed: Testbed) -> None:
     point_the_page_at(bed, max(ledger.free_frames(books.records(bed.firmware, bed.machine))))
 
@@ -106,6 +112,12 @@ CASES = [
     Case(Status.NOT_MAPPED, "given away before", give_the_page_away),
     Case(Status.PROTECTED, "the hypervisor's frame", map_a_frame_of_the_hypervisor),
     Case(Status.PROTECTED, "a table's frame", map_a_frame_of_a_table),
+    Case(
+        Status.PROTECTED,
+        "a table in the window",
+        map_a_frame_of_a_table_in_the_window,
+        gpa=GuestMap.WINDOW,
+    ),
     Case(Status.PROTECTED, "a free frame", map_a_free_frame),
     Case(Status.PROTECTED, "no RAM", map_no_ram_at_all),
     Case(Status.NOT_OWNER, "borrowed", borrow_the_page, gpa=GuestMap.WINDOW),
