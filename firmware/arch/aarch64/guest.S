@@ -11,14 +11,14 @@
 #define MAIR_VALUE  0xff
 #define TCR_VALUE   0x200803519
 #define SCTLR_VALUE (0x30d00800 | 0x1005)
+#define SCTLR_M     1
 
-/* A leaf: AF, inner shareable, EL1 reads and writes. Of 2 MiB: EL1 executes, EL0 nothing; a page
- * of the alias: EL0 does as EL1, and executes.
+/* A leaf: AF, inner shareable, EL1 reads and writes, and executes; EL0 nothing.
  *
  *   47 ...... 12  10  9..8  7..6  4..2  1..0
  *   output        AF  SH    AP    attr  01 block, 11 page or table   (D8.3) */
 #define LEAF  0x701
-#define PAGE  0x743
+#define PAGE  0x703
 #define TABLE 3
 
     .arch_extension fp
@@ -158,14 +158,15 @@ rest_for_ever:
     wfi
     b rest_for_ever
 
-/* void load_as_user(uint64_t gva): in the alias, whose pages are the user's too. It ends in
- * an exception, if not in a fault. */
+/* void load_as_user(uint64_t gva): without tables, which leave EL0 nothing. It ends in an
+ * exception, if not in a fault. */
     .globl load_as_user
 load_as_user:
-    mov x1, #GUEST_ALIAS
-    add x0, x0, x1
+    mrs x1, sctlr_el1
+    bic x1, x1, #SCTLR_M
+    msr sctlr_el1, x1
+    isb
     adr x2, 1f
-    add x2, x2, x1
     msr elr_el1, x2
     mov x2, #EL0_MASKED
     msr spsr_el1, x2
@@ -229,9 +230,13 @@ forbidden_acts:
 forbidden_acts_end:
     .text
 
-/* Where the hypervisor resumes the guest after a stage-2 fault: (gpa, access) */
+/* Where the hypervisor resumes the guest after a stage-2 fault: (gpa, access). Its user has
+ * had no tables. */
     .globl recovery
 recovery:
+    ldr x2, =SCTLR_VALUE
+    msr sctlr_el1, x2
+    isb
     empty_stack
     bl agent_fault
 
