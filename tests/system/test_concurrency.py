@@ -11,7 +11,7 @@ from pageferry.ownership import Request, apply
 
 pytestmark = pytest.mark.pageferry(cpus=3)
 
-LONG = 1_000_000
+LONG = 50_000_000
 """Rounds of a watch: so long nobody waits for the lock by accident."""
 
 
