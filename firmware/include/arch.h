@@ -23,9 +23,9 @@ struct cpu;
  *   bool     pte_is_present(pte_t)
  *   hpa_t    pte_frame(pte_t)                         of a leaf or a table
  *   unsigned pte_rights(pte_t)                        of a leaf
- *   void     pte_publish(void)                        after it returns, the table walker of
- *            every CPU finds the entries written before; one that was absent till then
- *            may still fault once */
+ *   void     pte_publish(void)                        once the lock is given back, the table
+ *            walker of every CPU finds the entries written before; one that was absent till
+ *            then may still fault once */
 
 /* Why a guest stopped executing. An exit is a value: policy is the core's. */
 enum exit_kind {

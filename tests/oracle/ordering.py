@@ -105,3 +105,29 @@ class Asks(OfArch):
 
 # AT S1E1R; ISB (DDI 0487, D8.10.6)
 ASKS = [Asks("aarch64", Instruction(0xFFFF_FFE0, 0xD508_7800, of_none), 0xD503_3FDF)]
+
+
+@dataclass(frozen=True)
+class Handover(OfArch):
+    """How a CPU gives one that it starts what that needs: stored, ordered, and then called."""
+
+    given: str
+    orders: Instruction
+    calls: Instruction
+
+
+# DSB SY, SMC; FENCE with W in both its sets, ECALL. An x86-64 CPU stores in order.
+HANDOVERS = [
+    Handover(
+        "aarch64",
+        "cpu_stack",
+        Instruction(0xFFFF_FFFF, 0xD503_3F9F, of_none),
+        Instruction(0xFFE0_001F, 0xD400_0003, of_none),
+    ),
+    Handover(
+        "riscv64",
+        "starting_stack",
+        Instruction(0x0110_707F, 0x0110_000F, of_none),
+        Instruction(0xFFFF_FFFF, 0x0000_0073, of_none),
+    ),
+]

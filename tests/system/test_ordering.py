@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 from tests.oracle.operands import ENTRIES, Entry
-from tests.oracle.ordering import BEFORE, ORDERING, Ordering, Test
+from tests.oracle.ordering import BEFORE, HANDOVERS, ORDERING, Handover, Ordering, Test
+from tests.system.code import find
 from tests.system.ferrying import each_operation
 
-from pageferry import Testbed
+from pageferry import Machine, Testbed
+from pageferry import arch as architectures
 from pageferry.abi import Operation, Status
 from pageferry.address import HPA, page_of
 from pageferry.oracle import Oracle
@@ -18,7 +20,7 @@ from pageferry.paging import table_frames
 from pageferry.protocol import Event, Leave, Lock, Store
 from pageferry.recorder import PLUGIN
 from pageferry.settings import Settings
-from pageferry.testbed import Door
+from pageferry.testbed import Door, firmware_directory
 from pageferry.wire.record import UNIT, Kind, Watch
 
 pytestmark = pytest.mark.needs("plugin")
@@ -199,3 +201,22 @@ def test_a_cpu_looks_at_what_others_say_after_it_has_said_its_own(
     places = {it.code for it in stores if it.value}
     assert ordering.announces is not None
     assert unordered(bed, places, ordering.announces) == []
+
+
+@pytest.mark.parametrize("handover", HANDOVERS, ids=lambda it: it.given)
+def test_what_a_cpu_starts_with_is_seen_by_it(
+    arch: str, pageferry_settings: Settings, handover: Handover
+) -> None:
+    kernel = (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
+    with Machine(architectures.get(arch), kernel, cpus=2) as machine:
+        orders = find(machine, handover.orders, "arch_cpu_start")
+        calls = find(machine, handover.calls, "arch_cpu_start")
+        assert orders
+        assert calls
+        gdb = machine.debugger()
+        gdb.run_to("arch_cpu_start")
+        for place in (*orders, *calls):
+            gdb.breakpoint(f"*{place:#x}")
+        gdb.cont()
+        assert gdb.wait().frame.address in orders
+        assert gdb.value(handover.given)

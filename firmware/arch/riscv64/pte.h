@@ -59,9 +59,9 @@ static inline unsigned pte_rights(pte_t entry)
     return ACCESS_READ | (entry & PTE_W ? ACCESS_WRITE : 0) | (entry & PTE_X ? ACCESS_EXECUTE : 0);
 }
 
-/* A walker may have kept the absent entry. The fault that this gives fences it away: see
+/* Whoever is told of the entry sees it, for the lock is given back behind a fence. A walker
+ * may have kept the absent one. The fault that this gives fences it away: see
  * arch_vcpu_run(). */
 static inline void pte_publish(void)
 {
-    __asm__ volatile("fence w, w" : : : "memory");
 }

@@ -81,7 +81,7 @@ void arch_invalidate(struct vm *vm, gpa_t page)
     }
     if (!others)
         return;
-    __asm__ volatile("fence w, rw" : : : "memory"); /* the entry is seen there before the fence */
+    __asm__ volatile("fence w, w" : : : "memory"); /* the entry is seen there before the fence */
     if (SBI_CALL(SBI_RFENCE, SBI_REMOTE_HFENCE_GVMA_VMID, others, 0, page.value, PAGE_SIZE, vm->id))
         panic("no fence on harts 0x%lx", others);
 }
