@@ -88,7 +88,8 @@ const char *arch_exit_name(uint64_t reason);
  * and changed while the vCPU does not run. */
 uint64_t *arch_vcpu_registers(struct vcpu *vcpu);
 
-/* Continue the guest at `address` with `first` and `second` as C arguments. */
+/* Continue the guest at `address` with `first` and `second` as C arguments: its kernel,
+ * whoever ran, with the tables there are. */
 void arch_vcpu_resume_at(struct vcpu *vcpu, uint64_t address, uint64_t first, uint64_t second);
 
 /* After it returns, no later guest instruction on any CPU uses the translation

@@ -118,7 +118,8 @@ enum command {
     COMMAND_RESIDUE,    /*                           value: addresses left in the floating-point unit */
     COMMAND_REST,       /*                           gives the CPU away until an interrupt */
     COMMAND_MISBEHAVE,  /* number                    does a thing that no guest may do, see guest.S */
-    COMMAND_LOAD_AS_USER, /* gva                     the same as its user, who does not come back */
+    COMMAND_LOAD_AS_USER, /* gva                     its user loads from a page that is absent, by its first
+                           *                         address; from one that is there nobody comes back */
 };
 
 /* How the agent fared. */

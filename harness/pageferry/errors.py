@@ -230,7 +230,7 @@ class GuestException(GuestReport):
 class GuestStopped(GuestReport):
     """A vCPU of VM `vm` does not run any more, for the `reason` the hypervisor gave.
 
-    where  it last left its CPU, in words
+    where  what is known of where it was, for the message
     """
 
     def __init__(self, vm: int, reason: str, vcpu: int = 0, where: str = "") -> None:

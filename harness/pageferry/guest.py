@@ -312,9 +312,9 @@ class Guest:
         """Where it last left its CPU: with one to itself, that may be long ago."""
         expression = self.machine.arch.program_counter.format(vm=self.vm, vcpu=self.index)
         counter = self._firmware.read_int(expression)
-        exit = self._firmware.read_int(f"vms[{self.vm}].vcpus[{self.index}].exit_reason")
+        reason = self._firmware.read_int(f"vms[{self.vm}].vcpus[{self.index}].exit_reason")
         where = f"{counter:#x}, {self.agent_image.describe(counter)}"
-        return f"guest {self.name} last left its CPU at {where}, by exit {exit:#x}"
+        return f"it last left its CPU at {where}, by exit {reason:#x}"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@
     ... the test ...
     pool.release()                                what was used stands still until it is again
 
-What cannot be restored, what failed to boot, what had a watchpoint (see there) and what
-`condemn` names is ended instead, and the next test that asks gets a fresh one.
+What cannot be restored, what failed to boot, a QEMU that had a watchpoint (why, says
+`Debugger.watchpoint`) and what `condemn` names is ended instead, and the next test that
+asks gets a fresh one.
 """
 
 from __future__ import annotations

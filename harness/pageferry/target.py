@@ -17,7 +17,7 @@ import re
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Self, TypeVar
@@ -220,15 +220,20 @@ def leave_guests(debugger: Debugger, out: WayOut, deadline: Deadline) -> None:
     one comes before the firmware has a stack, and the hart traps for ever.
     """
     registers = debugger.command("monitor info registers -a", deadline).split("CPU#")[1:]
+    if len(registers) != len(debugger.cpus):
+        raise DebuggerError(f"QEMU tells the registers of {len(registers)} CPUs, not of all")
+    inside = [it for it, cpu in debugger.cpus.items() if re.search(out.inside, registers[cpu])]
     debugger.command("set scheduler-locking on", deadline)  # or the others enter theirs
-    for thread, cpu in debugger.cpus.items():
-        if not re.search(out.inside, registers[cpu]):
-            continue
-        debugger.command(f"thread {thread}", deadline)
-        with suppress(DebuggerError):  # its page is not there: nobody can help it
-            debugger.command(f"set *(unsigned int *)$pc = {out.instruction:#x}", deadline)
+    try:
+        for thread in inside:
+            debugger.command(f"thread {thread}", deadline)
+            try:
+                debugger.command(f"set *(unsigned int *)$pc = {out.instruction:#x}", deadline)
+            except DebuggerError:
+                continue  # its code is not there: nothing brings it out
             debugger.step_instruction(deadline)
-    debugger.command("set scheduler-locking off", deadline)
+    finally:
+        debugger.command("set scheduler-locking off")
 
 
 def open_serial(path: Path | str, baud: int) -> FileIO:

@@ -41,9 +41,17 @@ class Unmaskable(OfArch):
 
 UNMASKABLE = [Unmaskable("x86_64", STUB.format(2), "inject-nmi")]
 
-FAULTS: dict[str, dict[str, str]] = {
-    "x86_64": {},
-    "aarch64": {"$VBAR_EL2": "trap_vectors"},
-    "riscv64": {"$stvec": "hart_trap"},
-}
-"""Where a fault of the hypervisor's own leads. No register tells it on x86-64."""
+
+@dataclass(frozen=True)
+class Handler(OfArch):
+    """Where a fault of the hypervisor's own leads: the register that tells it, and the name."""
+
+    register: str
+    name: str
+
+
+HANDLERS = [
+    Handler("aarch64", "$VBAR_EL2", "trap_vectors"),
+    Handler("riscv64", "$stvec", "hart_trap"),
+]
+"""No register tells it on x86-64."""

@@ -3,8 +3,12 @@
 By architecture: expressions of gdb's in the guest, and their values.
 """
 
+from dataclasses import dataclass
+
+from tests.oracle.operands import OfArch
+
 STARTS: dict[str, dict[str, int]] = {
-    "x86_64": {  # APM 2, table 14-1, and 11.5.9: as after a reset
+    "x86_64": {  # MXCSR as after a reset, FCW as after FNINIT (APM 1, 4.2.2 and 6.2.2)
         "$mxcsr & 0xffff": 0x1F80,
         "$fctrl": 0x037F,
         "$eflags & 0x3fffff": 1 << 1,
@@ -26,9 +30,17 @@ STARTS: dict[str, dict[str, int]] = {
     },
 }
 
-ENTRIES: dict[str, dict[str, int]] = {
-    "x86_64": {"$efer & 0x1800": 0x1800},  # SVME, NXE
-    "aarch64": {},
-    "riscv64": {"$sie": 0x222, "$scounteren": 0},  # external, timer and software interrupts
-}
-"""The same in the hypervisor, where it is about to enter a guest."""
+
+@dataclass(frozen=True)
+class Ready(OfArch):
+    """What a CPU has where it is about to enter a guest: expressions, and their values."""
+
+    values: dict[str, int]
+
+
+READY = [
+    Ready("x86_64", {"$efer & 0x1800": 0x1800}),  # SVME, NXE
+    # External, timer and software interrupts
+    Ready("riscv64", {"$sie": 0x222, "$scounteren": 0}),
+]
+"""What AArch64's CPUs have is in `controls`."""

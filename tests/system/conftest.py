@@ -15,13 +15,19 @@ from pageferry.debugger import Debugger
 from pageferry.pool import Pool
 from pageferry.pytest_plugin import ARCH, BENCH
 from pageferry.settings import Settings
-from pageferry.testbed import Door
+from pageferry.testbed import Door, firmware_directory
 
 
 @pytest.fixture(scope="session")
 def arch(pageferry_arch: str) -> str:
     """The architecture of the test."""
     return pageferry_arch
+
+
+@pytest.fixture
+def kernel(arch: str, pageferry_settings: Settings) -> Path:
+    """The hypervisor that is tested."""
+    return (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
 
 
 @pytest.hookimpl(tryfirst=True)

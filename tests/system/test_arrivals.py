@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from tests.oracle.arrivals import ARRIVALS, FAULTS, UNMASKABLE, Unmaskable
+from tests.oracle.arrivals import ARRIVALS, HANDLERS, UNMASKABLE, Handler, Unmaskable
 from tests.system.code import find
 
 from pageferry import Command, Testbed
@@ -63,12 +63,12 @@ def test_an_interrupt_that_cannot_be_closed_ends_no_guest_and_no_machine(
 
 
 @pytest.mark.pageferry(cpus=3)
-def test_a_fault_of_the_hypervisor_itself_leads_to_its_panic(
-    bed: Testbed, gdb: Debugger, arch: str
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda it: it.name)
+def test_a_fault_of_the_hypervisor_itself_is_led_to_its_handler(
+    bed: Testbed, gdb: Debugger, handler: Handler
 ) -> None:
     a = bed.guests[0]
     gdb.breakpoint("stage2_find")
     a.begin(Command.LOAD, a.gva(a.window(0)))
     gdb.wait()
-    wanted = {it: bed.machine.image.symbol(name) for it, name in FAULTS[arch].items()}
-    assert {it: gdb.value(it) for it in FAULTS[arch]} == wanted
+    assert gdb.value(handler.register) == bed.machine.image.symbol(handler.name)

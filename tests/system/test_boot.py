@@ -14,16 +14,9 @@ from pageferry.address import GPA, GVA, HPA, PAGE_SIZE, page_of
 from pageferry.debugger import Debugger
 from pageferry.errors import GuestFault
 from pageferry.paging import Rights
-from pageferry.settings import Settings
-from pageferry.testbed import firmware_directory
 
 LAST = 255
 """A page of a guest's RAM, of those that a test may give away."""
-
-
-@pytest.fixture
-def kernel(arch: str, pageferry_settings: Settings) -> Path:
-    return (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What is stored is there for who does not look into the same cache: an emulator has none."""
 
+from pathlib import Path
+
 import pytest
 from tests.oracle.caches import CLEANS, EMPTIES, FETCHES, RESERVATIONS, Clean, Fetch
 from tests.oracle.ordering import ASKS, Asks, word
@@ -10,7 +12,6 @@ from pageferry import Command, Machine, Testbed
 from pageferry import arch as architectures
 from pageferry.address import HPA, PAGE_SIZE
 from pageferry.settings import Settings
-from pageferry.testbed import firmware_directory
 
 FUNCTION = 1024
 """Bytes of the longest one that is searched."""
@@ -21,28 +22,25 @@ INSTRUCTION = 4
 
 @pytest.mark.parametrize("fetch", FETCHES, ids=lambda fetch: fetch.function)
 def test_a_guest_s_program_is_fetched_after_it_was_stored(
-    arch: str, pageferry_settings: Settings, fetch: Fetch
+    arch: str, kernel: Path, fetch: Fetch
 ) -> None:
-    comes_before_the_first_guest(arch, pageferry_settings, fetch)
+    comes_before_the_first_guest(arch, kernel, fetch)
 
 
 @pytest.mark.parametrize("empties", EMPTIES, ids=["program", "translations"])
 def test_what_a_cpu_held_before_the_hypervisor_is_gone(
-    arch: str, pageferry_settings: Settings, empties: Fetch
+    arch: str, kernel: Path, empties: Fetch
 ) -> None:
-    comes_before_the_first_guest(arch, pageferry_settings, empties)
+    comes_before_the_first_guest(arch, kernel, empties)
 
 
 @pytest.mark.parametrize("end", RESERVATIONS, ids=["by-store"])
-def test_a_reservation_is_not_there_in_the_next_guest(
-    arch: str, pageferry_settings: Settings, end: Fetch
-) -> None:
-    comes_before_the_first_guest(arch, pageferry_settings, end)
+def test_a_reservation_is_not_there_in_the_next_guest(arch: str, kernel: Path, end: Fetch) -> None:
+    comes_before_the_first_guest(arch, kernel, end)
 
 
-def comes_before_the_first_guest(arch: str, settings: Settings, fetch: Fetch) -> None:
+def comes_before_the_first_guest(arch: str, kernel: Path, fetch: Fetch) -> None:
     """The instruction, and then what completes it."""
-    kernel = (settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
     with Machine(architectures.get(arch), kernel) as machine:
         gdb = machine.debugger()
         for instruction in filter(None, (fetch.instruction, fetch.completes)):

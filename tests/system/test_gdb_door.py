@@ -12,6 +12,7 @@ from pageferry.abi import Command, Operation, Status
 from pageferry.channel import SCALE_VARIABLE
 from pageferry.errors import DebuggerError, WaitTimeout
 from pageferry.gdb_door import GdbDoor
+from pageferry.settings import Settings
 from pageferry.testbed import Door, firmware_directory
 
 BRIEF = 0.2
@@ -177,10 +178,14 @@ def test_a_request_is_done_while_a_guest_works_without_end(bed: Testbed) -> None
 
 @pytest.fixture
 def unconnected(
-    request: pytest.FixtureRequest, arch: str, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    arch: str,
+    pageferry_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Testbed]:
     """A machine that is ready and has had its console taken away."""
-    with Testbed.start(arch, cpus=request.param) as bed:
+    firmware = pageferry_settings.firmware
+    with Testbed.start(arch, cpus=request.param, firmware=firmware) as bed:
         # That the console is hung up would soon end every wait.
         monkeypatch.setenv(SCALE_VARIABLE, "100")
         bed.machine.console.close()

@@ -183,7 +183,7 @@ def test_a_guest_that_never_comes_back_ends_in_a_timeout_that_says_where_it_is(
     bed: Testbed,
 ) -> None:
     a = bed.guests[0]
-    with pytest.raises(WaitTimeout, match=r"guest 1 last left its CPU at .*\(\w+\.[cS]:"):
+    with pytest.raises(WaitTimeout, match=r"it last left its CPU at .*\(\w+\.[cS]:"):
         a.ask(Command.WATCH, a.gva(a.page(0)), timeout=0.2)
 
 

@@ -32,7 +32,7 @@ def begin(bed: Testbed, by: Door | str, operation: Operation, *arguments: int) -
 
 @pytest.mark.parametrize("operation", [Operation.POST, Operation.REMAP, Operation.RECLAIM])
 @pytest.mark.parametrize("by", [*Door, MEMORY], ids=lambda by: f"by-{getattr(by, 'value', by)}")
-def test_an_operation_is_checked_and_done_under_the_lock(
+def test_an_operation_is_begun_under_the_lock(
     bed: Testbed, gdb: Debugger, by: Door | str, operation: Operation
 ) -> None:
     a, b = bed.guests

@@ -68,7 +68,12 @@ def test_a_slot_is_not_free_while_a_guest_is_at_work_at_what_is_in_it(bed: Testb
         lambda: a.agent.read_int("reports[0].begun") == NONCE or None, "the watch", every=POLL
     )
     assert begun
-    assert bed.firmware.read_int(f"{slot.name(bed)}.state") == states["SLOT_WORKING"]
+
+    def taken() -> int | None:
+        state = bed.firmware.read_int(f"{slot.name(bed)}.state")
+        return None if state == states["SLOT_SUBMITTED"] else state
+
+    assert bed.machine.await_fact(taken, "the slot", every=POLL) == states["SLOT_WORKING"]
 
 
 def test_work_that_stops_the_guest_is_answered_in_memory_as_stopped(bed: Testbed) -> None:

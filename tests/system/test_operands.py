@@ -147,7 +147,7 @@ def test_cpus_that_are_told_one_by_one_are_named_as_the_platform_knows_them(
 def test_a_cpu_that_is_kicked_is_named_as_the_platform_knows_it(
     bed: Testbed, gdb: Debugger, told: Told
 ) -> None:
-    cpu = bed.firmware.read_int("vms[1].vcpus[0].cpu")
+    cpu = bed.firmware.read_int(f"vms[{bed.guests[0].vm}].vcpus[0].cpu")
     number = 9  # that no CPU here has
     bed.firmware.write(told.numbers.format(cpu=cpu), number)
     for address in find(bed.machine, told.instruction, "arch_kick"):

@@ -4,6 +4,7 @@ The plugin tells where the code is that stored, and what is there is looked at.
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.oracle.operands import ENTRIES, Entry
@@ -20,7 +21,7 @@ from pageferry.paging import table_frames
 from pageferry.protocol import Event, Leave, Lock, Store
 from pageferry.recorder import PLUGIN
 from pageferry.settings import Settings
-from pageferry.testbed import Door, firmware_directory
+from pageferry.testbed import Door
 from pageferry.wire.record import UNIT, Kind, Watch
 
 pytestmark = pytest.mark.needs("plugin")
@@ -204,10 +205,7 @@ def test_a_cpu_looks_at_what_others_say_after_it_has_said_its_own(
 
 
 @pytest.mark.parametrize("handover", HANDOVERS, ids=lambda it: it.given)
-def test_what_a_cpu_starts_with_is_seen_by_it(
-    arch: str, pageferry_settings: Settings, handover: Handover
-) -> None:
-    kernel = (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
+def test_what_a_cpu_starts_with_is_seen_by_it(arch: str, kernel: Path, handover: Handover) -> None:
     with Machine(architectures.get(arch), kernel, cpus=2) as machine:
         orders = find(machine, handover.orders, "arch_cpu_start")
         calls = find(machine, handover.calls, "arch_cpu_start")

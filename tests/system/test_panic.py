@@ -1,5 +1,7 @@
 """When the hypervisor gives up it says where, and the machine can still be looked at."""
 
+from pathlib import Path
+
 import pytest
 from tests.system.tampering import ruin_the_next_run
 
@@ -8,7 +10,6 @@ from pageferry import arch as architectures
 from pageferry.errors import FirmwarePanic
 from pageferry.machine import ICOUNT
 from pageferry.settings import Settings
-from pageferry.testbed import firmware_directory
 
 
 def make_it_panic(bed: Testbed) -> FirmwarePanic:
@@ -54,17 +55,18 @@ def test_after_a_panic_a_restored_machine_works(bed: Testbed) -> None:
         guest.ping()
 
 
-def test_a_machine_with_too_little_ram_is_refused_by_the_firmware(arch: str) -> None:
+def test_a_machine_with_too_little_ram_is_refused_by_the_firmware(
+    arch: str, pageferry_settings: Settings
+) -> None:
     with pytest.raises(FirmwarePanic, match="no RAM"):
-        Testbed.start(arch, ram=8 << 20)
+        Testbed.start(arch, ram=8 << 20, firmware=pageferry_settings.firmware)
 
 
-def test_a_cpu_that_does_not_start_is_named(arch: str, pageferry_settings: Settings) -> None:
+def test_a_cpu_that_does_not_start_is_named(arch: str, kernel: Path) -> None:
     """Its 20 s are over at once where the clock is of the instructions, and all CPUs sleep."""
     found = architectures.get(arch)
     if not found.icount_in_turns:
         pytest.skip("its CPUs do not take turns under icount")
-    kernel = (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
     with Machine(found, kernel, cpus=3, extra_args=ICOUNT) as machine:
         gdb = machine.debugger()
         gdb.run_to("arch_cpu_start")

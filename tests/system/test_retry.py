@@ -136,7 +136,7 @@ def test_a_guest_that_has_rested_since_a_fault_that_was_none_is_spared_another_o
 
 
 def is_told_at_once(a: Guest, gdb: Debugger, arch: str) -> None:
-    """The second time."""
+    """A second fault, with nothing else since the one that was spared."""
     page = a.page(UNTOUCHED)
     entry = Absent(a, page)
     gdb.breakpoint("stage2_find")

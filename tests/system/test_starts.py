@@ -1,21 +1,18 @@
 """A guest begins as it was promised, and its CPU is what it needs to be, on every one."""
 
+from pathlib import Path
+
 import pytest
 from tests.oracle.registers import CALLED
-from tests.oracle.starts import ENTRIES, STARTS
+from tests.oracle.starts import READY, STARTS, Ready
 
 from pageferry import Command, Machine, Testbed
 from pageferry import arch as architectures
 from pageferry.abi import GuestMap
 from pageferry.debugger import Debugger
-from pageferry.settings import Settings
-from pageferry.testbed import firmware_directory
 
 
-def test_a_guest_begins_as_it_should_though_another_ran_on_its_cpu(
-    arch: str, pageferry_settings: Settings
-) -> None:
-    kernel = (pageferry_settings.firmware or firmware_directory(arch)) / "hypervisor.elf"
+def test_a_guest_begins_as_it_should_though_another_ran_on_its_cpu(arch: str, kernel: Path) -> None:
     described = architectures.get(arch)
     # Instructions are counted, so that a tick comes to the one or the other as it always does.
     with Machine(described, kernel, icount=described.icount) as machine:
@@ -32,10 +29,11 @@ def test_a_guest_begins_as_it_should_though_another_ran_on_its_cpu(
 
 @pytest.mark.pageferry(cpus=3)
 @pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("ready", READY, ids=lambda it: it.arch)
 def test_every_cpu_is_ready_for_a_guest_when_it_enters_one(
-    bed: Testbed, gdb: Debugger, arch: str, number: int
+    bed: Testbed, gdb: Debugger, arch: str, ready: Ready, number: int
 ) -> None:
     gdb.breakpoint(f"*{CALLED[arch][0]}")
     bed.guests[number].begin(Command.PING)
     gdb.wait()
-    assert {it: gdb.value(it) for it in ENTRIES[arch]} == ENTRIES[arch]
+    assert {it: gdb.value(it) for it in ready.values} == ready.values

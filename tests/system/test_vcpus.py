@@ -80,7 +80,7 @@ def test_exits_and_places_are_those_of_each_vcpu(bed: Testbed) -> None:
     other.ping()
     assert first.exits == before[0]
     assert other.exits > before[1]
-    told = [place.split(" last ")[0] for place in guest_tables(first)["where"]]
+    told = [place.split(":")[0] for place in guest_tables(first)["where"]]
     assert told == ["guest 1", "guest 1.1"]
 
 

@@ -158,8 +158,8 @@ rest_for_ever:
     wfi
     b rest_for_ever
 
-/* void load_as_user(uint64_t gva): without tables, which leave EL0 nothing. It ends in an
- * exception, if not in a fault. */
+/* void load_as_user(uint64_t gva): without tables, which leave EL0 nothing. It ends in a fault
+ * of stage 2: nobody comes back from a page that is there. */
     .globl load_as_user
 load_as_user:
     mrs x1, sctlr_el1
@@ -183,10 +183,10 @@ send_interrupt: /* to every other CPU */
     mov x0, #1 << 40
     msr icc_sgi1r_el1, x0
     ret
-mask_interrupts: /* of group 1, at its own interface */
+split_priorities: /* of group 1, at its own interface */
     msr icc_bpr1_el1, xzr
     ret
-mask_fast_interrupts: /* of group 0 */
+split_fast_priorities: /* of group 0 */
     msr icc_bpr0_el1, xzr
     ret
 mask_all_interrupts: /* of every priority */
@@ -224,7 +224,7 @@ lose_tables: /* and with them the way to recovery */
     .balign 8
     .globl forbidden_acts, forbidden_acts_end
 forbidden_acts:
-    .quad call_firmware, send_interrupt, mask_interrupts, mask_fast_interrupts
+    .quad call_firmware, send_interrupt, split_priorities, split_fast_priorities
     .quad mask_all_interrupts, write_timer, write_debug, count_events
     .quad drop_cache, write_auxiliary, write_cache_selector, lose_tables
 forbidden_acts_end:

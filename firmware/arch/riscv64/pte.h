@@ -59,7 +59,7 @@ static inline unsigned pte_rights(pte_t entry)
     return ACCESS_READ | (entry & PTE_W ? ACCESS_WRITE : 0) | (entry & PTE_X ? ACCESS_EXECUTE : 0);
 }
 
-/* Whoever is told of the entry sees it, for the lock is given back behind a fence. A walker
+/* Whoever is told of the entry sees it, for unlock() has a fence before its store. A walker
  * may have kept the absent one. The fault that this gives fences it away: see
  * arch_vcpu_run(). */
 static inline void pte_publish(void)

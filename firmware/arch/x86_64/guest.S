@@ -146,7 +146,8 @@ rest_for_ever:
 1:
     .endm
 
-/* void load_as_user(uint64_t gva): ends in an exception, if not in a fault. */
+/* void load_as_user(uint64_t gva): it ends in a fault of stage 2, as nobody comes back from a
+ * page that is there. */
     .globl load_as_user
 load_as_user:
     become_user

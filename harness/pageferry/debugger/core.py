@@ -364,7 +364,7 @@ class Debugger(Values):
         Delete it where it has stopped the machine. One that is deleted while the machine
         runs, and hit in that moment, is not forgotten by QEMU 7.2: at a later fault it looks
         at what is left of it, and a RISC-V CPU may take a breakpoint exception. For the same
-        reason the pool of the pytest plugin ends a machine that had one.
+        reason the pool of the pytest plugin ends a QEMU that had one from here.
         """
         self._channel.watched = True
         answer = self.execute_standing(f"-break-watch {WATCH[access]}{quoted(expression)}")

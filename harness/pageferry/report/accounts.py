@@ -142,7 +142,7 @@ def guest_tables(guest: Guest) -> dict[str, Any]:
     arch, memory = guest.machine.arch, guest.machine.memory
     return {
         "vm": guest.vm,
-        "where": [vcpu.where() for vcpu in guest.vcpus],
+        "where": [f"guest {vcpu.name}: {vcpu.where()}" for vcpu in guest.vcpus],
         "stage1_root": int(guest.stage1_root),
         "stage2_root": int(guest.stage2_root),
         "stage1": _table(_Seen(guest), arch.stage1, guest.stage1_root),

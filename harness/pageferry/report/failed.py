@@ -73,11 +73,12 @@ class Failures:
     def hide_frames() -> None:
         """Have a failure end at the test's line, unless it is a mistake in the harness itself.
 
-        The inside of the harness tells a test's author nothing; --full-trace shows it.
+        The inside of the harness tells a test's author nothing; --full-trace shows it. Its
+        `with` blocks end in contextlib.
         """
         package = __name__.partition(".")[0]
         for name, module in list(sys.modules.items()):
-            if name.partition(".")[0] == package:
+            if name.partition(".")[0] in (package, "contextlib"):
                 vars(module).setdefault("__tracebackhide__", _told)
 
     def consider(
