@@ -11,7 +11,7 @@ from pageferry.abi import Access, Operation, Outcome, Status
 from pageferry.address import GPA, HPA
 from pageferry.debugger import Debugger
 from pageferry.errors import GuestReport
-from pageferry.guest import POLL, Guest
+from pageferry.guest import POLL, Guest, Work
 
 ENTRY = 8
 """Bytes of a table's entry."""
@@ -44,16 +44,23 @@ def stop_at(gdb: Debugger, where: str) -> None:
     gdb.delete_breakpoints()
 
 
-def spare_a_fault(a: Guest, gdb: Debugger, number: int) -> None:
-    """The page is there again when it is looked for."""
-    page = a.page(number)
+def begin_with_a_fault(
+    a: Guest, gdb: Debugger, page: GPA, command: Command = Command.LOAD
+) -> tuple[Work, Absent]:
+    """Of a page whose entry is there again when it is looked for; it stands just before."""
     entry = Absent(a, page)
     gdb.breakpoint("stage2_find")  # to look up what the fault was about
-    work = a.begin(Command.LOAD, a.gva(page))
+    work = a.begin(command, a.gva(page))
     gdb.wait()
-    assert gdb.value("hypervisor_lock.held") == 1
-    entry.put()
     gdb.delete_breakpoints()
+    entry.put()
+    return work, entry
+
+
+def spare_a_fault(a: Guest, gdb: Debugger, number: int) -> None:
+    """The page is there again when it is looked for."""
+    work, _ = begin_with_a_fault(a, gdb, a.page(number))
+    assert gdb.value("hypervisor_lock.held") == 1
     gdb.cont()
     with suppress(GuestFault):
         work.result()
@@ -89,12 +96,7 @@ def test_a_guest_goes_on_a_second_time_if_it_has_called_the_hypervisor(
 def test_a_guest_goes_on_a_second_time_if_it_was_interrupted(bed: Testbed, gdb: Debugger) -> None:
     a, b = bed.guests
     page = a.page(UNTOUCHED)
-    entry = Absent(a, page)
-    gdb.breakpoint("stage2_find")
-    work = a.begin(Command.WATCH, a.gva(page))
-    gdb.wait()
-    gdb.delete_breakpoints()
-    entry.put()
+    work, entry = begin_with_a_fault(a, gdb, page, Command.WATCH)
     gdb.cont()
     work.await_rounds(1)
     exits = a.exits
@@ -137,13 +139,7 @@ def test_a_guest_that_has_rested_since_a_fault_that_was_none_is_spared_another_o
 
 def is_told_at_once(a: Guest, gdb: Debugger, arch: str) -> None:
     """A second fault, with nothing else since the one that was spared."""
-    page = a.page(UNTOUCHED)
-    entry = Absent(a, page)
-    gdb.breakpoint("stage2_find")
-    work = a.begin(Command.LOAD, a.gva(page))
-    gdb.wait()
-    gdb.delete_breakpoints()
-    entry.put()
+    work, entry = begin_with_a_fault(a, gdb, a.page(UNTOUCHED))
     stop_at(gdb, f"*{CALLED[arch][0]}")
     entry.take()
     stop_at(gdb, "stage2_find")
