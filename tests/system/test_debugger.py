@@ -2,7 +2,7 @@
 
 import pytest
 
-from pageferry import Testbed
+from pageferry import Command, Testbed
 from pageferry.abi import Status
 from pageferry.address import HPA, PAGE_SIZE
 from pageferry.debugger import Debugger, Stop
@@ -13,6 +13,8 @@ from pageferry.errors import (
 )
 
 BRIEF = 0.1
+OFTEN = 5
+POLL = 0.001
 AT_ONCE = 10.0
 
 
@@ -52,6 +54,21 @@ def test_an_interrupted_machine_stands_until_it_goes_on(bed: Testbed, gdb: Debug
         pending.result(BRIEF)
     gdb.cont()
     pending.result()
+
+
+@pytest.mark.pageferry(cpus=1)
+def test_a_machine_that_always_comes_to_a_breakpoint_can_be_interrupted(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    a = bed.guests[0]
+    saved = bed.machine.arch.program_counter.format(vm=a.vm, vcpu=a.index)
+    a.begin(Command.WATCH, a.gva(a.page(0))).await_rounds(1)
+    exits = a.exits
+    bed.machine.await_fact(lambda: a.exits > exits + 1 or None, "a turn of a's", every=POLL)
+    gdb.breakpoint(f"*{bed.firmware.read_int(saved):#x}", "0")
+    for _ in range(OFTEN):
+        assert gdb.interrupt().signal == "SIGINT"
+        gdb.cont()
 
 
 def test_stopping_and_going_on_by_the_machine_is_the_same(bed: Testbed, gdb: Debugger) -> None:

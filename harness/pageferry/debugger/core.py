@@ -28,7 +28,7 @@ from ..wire.gdbmi import Notice, Result, quoted
 from .breakpoint import WATCH, Breakpoint
 from .memory import GdbMemory, write_command
 from .process import Gdb
-from .stops import Standing, Stop
+from .stops import CORE, Standing, Stop
 from .values import Values, find_cpus, register_numbers
 from .views import Command, Views, on_console
 
@@ -43,8 +43,8 @@ STEPPED = "end-stepping-range"
 
 STEP = "-exec-step-instruction"
 
-CORE = 33
-"""Registers, the first that gdb lists: the general ones, of which a step changes one, or pc."""
+ASK_AGAIN = 0.05
+"""Seconds after which an interruption that was not heard of is asked for again."""
 
 
 class Debugger(Values):
@@ -226,15 +226,24 @@ class Debugger(Values):
         return str(found[0][0].payload["value"])
 
     def interrupt(self, timeout: Timeout = None) -> Stop:
-        """Stop all CPUs, if they run, and say where."""
+        """Stop all CPUs, if they run, and say where.
+
+        It is asked for until they stand: QEMU drops it where a CPU has just hit a breakpoint,
+        and gdb lets it go on if the condition is false.
+        """
         deadline = Deadline.after(timeout)
-        if self.running:
-            try:
-                self.execute("-exec-interrupt", deadline)
-            except DebuggerError:
-                if self.running:  # else it has just stopped by itself
-                    raise
+        while self.running and deadline.left:
+            self._ask_to_stop(deadline)
+            with suppress(WaitTimeout):
+                self.wait(Deadline.exactly(min(ASK_AGAIN, deadline.left)), needs=Needs.PROCESS)
         return self.wait(deadline, needs=Needs.PROCESS)
+
+    def _ask_to_stop(self, deadline: Deadline) -> None:
+        try:
+            self.execute("-exec-interrupt", deadline)
+        except DebuggerError:
+            if self.running:  # else it has just stopped by itself
+                raise
 
     def wait(self, timeout: Timeout = None, *, needs: Needs = Needs.FIRMWARE) -> Stop:
         """Wait for the machine to stop; at once if it stands.
@@ -257,8 +266,7 @@ class Debugger(Values):
     def run_to(self, where: str, condition: str = "", timeout: Timeout = None) -> Stop:
         """Let it run until a CPU gets `where`; other breakpoints stop it too.
 
-        After a timeout it runs on, without the breakpoint.
-        """
+        After a timeout it runs on, without the breakpoint."""
         deadline = Deadline.after(timeout)
         until = self.breakpoint(where, condition, temporary=True)
         self.cont()

@@ -92,6 +92,9 @@ _WATCHED = ("wpt", "hw-rwpt", "hw-awpt")
 """Watched for writing, for reading, for either."""
 
 
+CORE = 33
+"""Registers, the first that gdb lists: the general ones, of which a step changes one, or pc."""
+
 COUNTERS = ("pc", "rip")
 """How gdb names the program counter."""
 
