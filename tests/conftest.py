@@ -1,8 +1,16 @@
 """What every test may use."""
 
+import signal
+
 import pytest
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C, which tests send to what they start: a background job of a shell ignores
+    it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

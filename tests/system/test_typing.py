@@ -18,6 +18,9 @@ from pageferry.testbed import firmware_directory
 
 LONG = 60.0
 
+DEAF = ["sh", "-c", """trap "" INT; exec "$@" """, "sh"]
+"""Starts a program as a shell does in the background: it ignores Ctrl-C."""
+
 LINES = "".join(f"{number} remap 7 0 0 0\n" for number in range(1, 5))
 
 
@@ -103,10 +106,11 @@ def test_tools_find_the_machine_and_ctrl_c_ends_it(
     assert running(FOLDER) == []
 
 
-def test_output_that_nobody_reads_ends_it(arch: str) -> None:
+@pytest.mark.parametrize("starter", [[], DEAF], ids=["foreground", "background"])
+def test_output_that_nobody_reads_ends_it(arch: str, starter: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    line = [sys.executable, "-m", "pageferry.cli", "console", "--arch", arch]
+    line = [*starter, sys.executable, "-m", "pageferry.cli", "console", "--arch", arch]
     pipe = subprocess.PIPE
     with subprocess.Popen(line, stdin=pipe, stdout=writer, stderr=pipe, text=True) as ran:
         os.close(writer)

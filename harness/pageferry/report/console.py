@@ -31,6 +31,7 @@ def run(arch: str, kernel: Path, **machine: Any) -> None:
     with the OSError if its output cannot be written. Meanwhile tools find the machine.
     Arguments as `Machine`.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # it is a line that is refused
     with Machine(architectures.get(arch), kernel, manifests=FOLDER, **machine) as booted:
