@@ -57,7 +57,8 @@ class Child:
     stdin, stdout  descriptors it gets
     fds            more descriptors it inherits, under the same numbers
     exited         called on the loop thread when it has ended, after its last words
-                   on standard error were read, with its status and those words
+                   on standard error were read, with its status and those words, and
+                   before `status` and `wait` tell of it
 
     The status is as in `Popen.returncode`: negative is a signal. Raises OSError if
     the program cannot be started. To be closed by its owner.
@@ -120,9 +121,11 @@ class Child:
         self._words.close()
         status = _end(process)
         self._opened.close()
-        with self._channel.changing():
-            self.status = status
-        self._exited(status, self.stderr)
+        try:
+            self._exited(status, self.stderr)
+        finally:  # last: whoever sees the status finds that it was reported
+            with self._channel.changing():
+                self.status = status
 
     def _signal(self, number: int) -> bool:
         """Whether there was anything to signal: once it is reaped the pid may be another's."""

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import BufferedReader, FileIO
@@ -59,6 +60,20 @@ def test_its_status_and_its_last_words_are_reported_when_it_ends(children: Child
     child = children.start("import sys", "sys.exit('goodbye')")
     assert child.wait(LONG) == 1
     assert children.exits == [(1, "goodbye\n")]
+
+
+class Slow(list[tuple[int, str]]):
+    """To report an exit takes a while."""
+
+    def append(self, exit: tuple[int, str]) -> None:
+        threading.Event().wait(0.05)
+        super().append(exit)
+
+
+def test_who_has_waited_for_its_end_finds_it_reported(children: Children) -> None:
+    children.exits = Slow()
+    assert children.start("").wait(LONG) == 0
+    assert children.exits == [(0, "")]
 
 
 def test_a_signal_is_a_negative_status(children: Children) -> None:
