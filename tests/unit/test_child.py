@@ -242,11 +242,13 @@ def test_what_a_script_has_started_dies_with_its_parent_too(tmp_path: Path) -> N
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, script],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     with parent:
+        assert parent.stdout is not None
         assert isinstance(parent.stderr, BufferedReader)
+        assert parent.stdout.readline()  # it has its watcher, which is started after the script
         assert parent.stderr.readline() == b"started\n"
         parent.kill()
         assert await_no_writer(parent.stderr)
