@@ -167,8 +167,8 @@ def test_ctrl_c_ends_a_wait_and_the_next_one_works(channel: Channel) -> None:
     before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
     timer = threading.Timer(SOON, signal.pthread_kill, (main, signal.SIGUSR1))
     try:
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
+            timer.start()  # in here: it may be long until this thread has its next turn
             channel.await_fact(never, "the moon", LONG)
     finally:
         timer.join()
