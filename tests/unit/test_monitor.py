@@ -12,7 +12,7 @@ import pytest
 
 from pageferry.address import HPA
 from pageferry.channel import SCALE_VARIABLE, Channel
-from pageferry.errors import MonitorError, ProtocolError, WaitTimeout
+from pageferry.errors import ChannelClosed, MonitorError, ProtocolError, WaitTimeout
 from pageferry.monitor import Monitor, MonitorMemory
 
 AT_ONCE = 5.0
@@ -51,11 +51,13 @@ def test_a_monitor_that_was_never_connected_can_be_closed(
 
 
 def test_what_the_library_complains_of_is_noted_and_logged_nowhere(
-    monitor: Monitor, caplog: pytest.LogCaptureFixture
+    monitor: Monitor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(SCALE_VARIABLE, "0.02")  # how soon it is told after that is scaled too
     monitor.far_end.close()
-    with pytest.raises(WaitTimeout):
-        monitor.connect(0.05)
+    with pytest.raises(ChannelClosed, match="the monitor was hung up"):
+        monitor.connect(1000)
+    monkeypatch.undo()
     told = monitor._channel.journal.entries(wires=["qmp"])
     assert any("Failed to receive Greeting" in it.text for it in told if it.way == "#")
     assert caplog.records == []
