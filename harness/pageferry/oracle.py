@@ -21,6 +21,7 @@ from . import protocol
 from .abi import GuestMap
 from .address import GPA, HPA, PAGE_SIZE, page_of
 from .errors import TargetLacks
+from .guest import POLL
 from .protocol import Books, Enter, Event, Flush, Invalidate, Leave, Lock, Store, Violation
 from .tables import Rights
 from .testbed import Testbed
@@ -155,7 +156,7 @@ class Oracle:
     def begin(self) -> None:
         """Record from now on. Nothing may be under way."""
         machine = self._bed.machine
-        machine.stop()
+        machine.await_fact(self._stands_unlocked, "nobody to have the lock", every=POLL)
         self._block_of = self._blocks()
         self._roots = {guest.vm: guest.stage2_root for guest in self._bed.guests}
         self._code = {
@@ -167,6 +168,15 @@ class Oracle:
         self._start = self._state()
         self._recorder.start()
         machine.cont()
+
+    def _stands_unlocked(self) -> bool | None:
+        """Stop the machine, but not where the control CPU just looks for something to do: it
+        has the lock for that, and no record would tell of it."""
+        self._bed.machine.stop()
+        if not self._bed.firmware.read_int(LOCK):
+            return True
+        self._bed.machine.cont()
+        return None
 
     def end(self) -> list[Finding]:
         """What was violated since `begin`, in order. Raises HarnessError if records were lost."""

@@ -11,7 +11,7 @@ from tests.mutants.rules import CAUGHT
 from tests.system.ferrying import Ferry, each_operation
 
 from pageferry import Testbed
-from pageferry.abi import Operation
+from pageferry.abi import Command, Operation
 from pageferry.errors import GuestStopped, HarnessError
 from pageferry.oracle import Finding, Oracle
 from pageferry.protocol import Access, Enter, Invalidate, Kick, Leave, Rule, Store
@@ -100,6 +100,18 @@ def test_a_guest_that_is_stopped_raises_no_alarm(bed: Testbed) -> None:
     with pytest.raises(GuestStopped):
         a.load(a.window(0))
     findings = oracle.end()
+    assert not findings, told(findings)
+
+
+def test_an_oracle_that_is_begun_while_the_lock_is_held_raises_no_alarm(bed: Testbed) -> None:
+    gdb, oracle = bed.machine.debugger(), Oracle(bed)
+    with gdb.breakpoint("vcpu_ask"):
+        work = bed.guests[0].begin(Command.PING)
+        gdb.wait()
+    oracle.begin()
+    work.result()
+    findings = oracle.end()
+    bed.machine.release_debugger()
     assert not findings, told(findings)
 
 
