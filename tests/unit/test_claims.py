@@ -68,7 +68,7 @@ def test_what_a_run_that_is_over_has_left_is_replaced(
     assert not (wanted / "failure.txt").exists()
 
 
-@pytest.mark.parametrize("mark", ["", "nonsense", "1 7"], ids=repr)
+@pytest.mark.parametrize("mark", ["", "nonsense", "1 -7"], ids=repr)
 def test_a_mark_of_no_process_that_runs_holds_nobody_up(wanted: Path, mark: str) -> None:
     leave(wanted, mark)
     assert claim(wanted) == wanted
