@@ -163,7 +163,7 @@ def in_fork(work: Callable[[], str]) -> str:
         os._exit(0)
     os.close(writing)
     try:
-        ready, _, _ = select.select([reading], [], [], 10)
+        ready, _, _ = select.select([reading], [], [], LONG)
         return os.read(reading, 1 << 16).decode() if ready else "hangs"
     finally:
         os.close(reading)
