@@ -108,14 +108,19 @@ def test_a_restore_silences_a_flood(saved: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "error"), [("panic", FirmwarePanic), ("vanish", FirmwarePanic), ("loop", WaitTimeout)]
+    ("end", "error", "timeout"),
+    [
+        ("panic", FirmwarePanic, LONG),
+        ("vanish", FirmwarePanic, LONG),
+        ("loop", WaitTimeout, 1),
+    ],
 )
 def test_a_restore_brings_back_a_machine_that_had_ended(
-    saved: Machine, end: str, error: type[HarnessError]
+    saved: Machine, end: str, error: type[HarnessError], timeout: float
 ) -> None:
     pending = saved.console.submit(end)
     with pytest.raises(error):
-        pending.result(1)
+        pending.result(timeout)
     saved.restore("ready")
     assert count(saved) == "b"
     with pytest.raises(ProtocolError):
