@@ -19,6 +19,8 @@ FOLDER = Path("build", "run")
 """Where manifests are, below the working directory."""
 
 _NAME = "machine.json"
+_ATTEMPTS = 10
+"""To make a folder in one that may be removed meanwhile."""
 _START_TIME = 22 - 3
 """Field 22 of /proc/PID/stat (proc(5)), counted after the name, which may hold anything."""
 
@@ -89,7 +91,7 @@ def announced(manifest: Manifest, folder: Path) -> Iterator[Path]:
     path = home / _NAME
     half = home / f"{_NAME}.new"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        _make(home)
         half.write_text(json.dumps(asdict(manifest), indent=2) + "\n")
         half.rename(path)  # whoever looks finds all of it or nothing
         yield path
@@ -100,19 +102,35 @@ def announced(manifest: Manifest, folder: Path) -> Iterator[Path]:
                 it.rmdir()
 
 
+def _make(home: Path) -> None:
+    """With its parents, which another machine removes at its end if it has made them."""
+    for _ in range(_ATTEMPTS):
+        with suppress(FileNotFoundError):
+            home.mkdir(parents=True, exist_ok=True)
+            return
+    home.mkdir(parents=True, exist_ok=True)
+
+
 def running(folder: Path = FOLDER) -> list[Manifest]:
     """Every machine that runs and has a manifest in `folder`, the oldest first.
 
     Manifests of those that ended without removing them are removed.
     """
     found = []
-    for path in folder.glob(f"*/{_NAME}"):
+    for path in _manifests(folder):
         manifest = _read(path)
         if manifest is not None and manifest.alive:
             found.append(manifest)
         else:
             shutil.rmtree(path.parent, ignore_errors=True)
     return sorted(found, key=lambda it: it.started)
+
+
+def _manifests(folder: Path) -> list[Path]:
+    try:
+        return list(folder.glob(f"*/{_NAME}"))
+    except FileNotFoundError:  # the last machine has just removed it
+        return []
 
 
 def _read(path: Path) -> Manifest | None:
