@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,11 @@ def descriptors() -> list[str]:
 
 def children() -> list[str]:
     """The processes that this one has, zombies among them."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    return [pid for task in tasks for pid in task.read_text().split()]
+    found = []
+    for task in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended, and what it had is another's
+            found += task.read_text().split()
+    return found
 
 
 # The firmware fails
