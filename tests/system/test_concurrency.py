@@ -26,9 +26,12 @@ def test_a_guest_that_has_a_cpu_to_itself_is_not_interrupted(bed: Testbed) -> No
     a = bed.guests[0]
     watch = a.begin(Command.WATCH, a.gva(a.page(0)))
     watch.await_rounds(1000)
-    exits = a.exits
-    watch.await_rounds(a.report().rounds + LONG)
-    assert a.exits == exits
+    exits = []
+    for _ in range(2):  # the kick that has woken it may come late, and ends it once
+        before = a.exits
+        watch.await_rounds(a.report().rounds + LONG)
+        exits.append(a.exits - before)
+    assert exits in ([0, 0], [1, 0])
 
 
 def test_a_witness_of_one_page_after_the_other_never_sees_what_the_new_owner_writes(
