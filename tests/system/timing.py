@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONG = 60.0
-AT_ONCE = 10.0
-"""Seconds: far below LONG, and enough for a busy machine."""
+AT_ONCE = 20.0
+"""Seconds: below what any wait lasts that is not shortened, and enough for a busy machine."""
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from pageferry.errors import ChannelClosed, FirmwarePanic, QemuDied, WaitTimeout
 
 SOON = 0.05
 LONG = 30.0
-AT_ONCE = 3.0
+AT_ONCE = 10.0
 """Seconds: far below LONG, and enough for a busy machine."""
 
 

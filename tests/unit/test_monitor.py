@@ -15,7 +15,7 @@ from pageferry.channel import SCALE_VARIABLE, Channel
 from pageferry.errors import ChannelClosed, MonitorError, ProtocolError, WaitTimeout
 from pageferry.monitor import Monitor, MonitorMemory
 
-AT_ONCE = 5.0
+AT_ONCE = 10.0
 """Seconds: far below the scaled deadline of a close, and enough for a busy machine."""
 
 
