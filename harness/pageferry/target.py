@@ -223,17 +223,13 @@ def leave_guests(debugger: Debugger, out: WayOut, deadline: Deadline) -> None:
     if len(registers) != len(debugger.cpus):
         raise DebuggerError(f"QEMU tells the registers of {len(registers)} CPUs, not of all")
     inside = [it for it, cpu in debugger.cpus.items() if re.search(out.inside, registers[cpu])]
-    debugger.command("set scheduler-locking on", deadline)  # or the others enter theirs
-    try:
-        for thread in inside:
-            debugger.command(f"thread {thread}", deadline)
-            try:
-                debugger.command(f"set *(unsigned int *)$pc = {out.instruction:#x}", deadline)
-            except DebuggerError:
-                continue  # its code is not there: nothing brings it out
-            debugger.step_instruction(deadline)
-    finally:
-        debugger.command("set scheduler-locking off")
+    for thread in inside:
+        debugger.command(f"thread {thread}", deadline)
+        try:
+            debugger.command(f"set *(unsigned int *)$pc = {out.instruction:#x}", deadline)
+        except DebuggerError:
+            continue  # its code is not there: nothing brings it out
+        debugger.step_instruction(deadline)  # alone, or the others enter theirs
 
 
 def open_serial(path: Path | str, baud: int) -> FileIO:

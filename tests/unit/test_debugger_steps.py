@@ -9,7 +9,7 @@ import pytest
 
 from pageferry.channel import Channel
 from pageferry.debugger import Debugger
-from pageferry.debugger.core import STEPS
+from pageferry.debugger.steps import STEPS
 
 # A machine of one CPU that goes from one of `stops` to the next whenever it is let run, and
 # at their end runs. Each is gdb's reason, the program counter, and the one register.
@@ -138,7 +138,7 @@ def test_a_value_at_a_breakpoint_that_remains_is_told_before_it_is_stepped_off(p
 
 
 def test_a_value_where_no_breakpoint_is_costs_no_step(play: Play) -> None:
-    gdb = play([(INTERRUPTED, BEFORE)])
+    gdb = play([(STEPPED, BEFORE)])
     assert gdb.evaluate_and_cont("6 * 7") == "42"
     assert gdb.running
     assert done(gdb) == ["value", "continue"]

@@ -6,6 +6,7 @@ stops.py      where the machine stopped, and what a person calls that place
 memory.py     physical memory, through the stub
 views.py      commands, each with physical addresses or the CPU's
 values.py     registers and C expressions
+steps.py      how a CPU that stands goes on by a step
 core.py       what a test speaks to: breakpoints, running and stopping
 """
 

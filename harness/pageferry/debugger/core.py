@@ -28,26 +28,19 @@ from ..wire.gdbmi import Notice, Result, quoted
 from .breakpoint import WATCH, Breakpoint
 from .memory import GdbMemory, write_command
 from .process import Gdb
-from .stops import CORE, Standing, Stop
-from .values import Values, find_cpus, register_numbers
+from .steps import LOCKING, Steps
+from .stops import Stop
+from .values import find_cpus, register_numbers
 from .views import Command, Views, on_console
 
 PROGRAM = "gdb-multiarch"
 """Debian's gdb for every architecture; its package has the same name."""
 
-STEPS = 5
-"""Times that a step is taken which changes nothing."""
-
-STEPPED = "end-stepping-range"
-"""gdb's reason for a stop after a step."""
-
-STEP = "-exec-step-instruction"
-
 ASK_AGAIN = 0.05
 """Seconds after which an interruption that was not heard of is asked for again."""
 
 
-class Debugger(Values):
+class Debugger(Steps):
     """gdb, connected to a stub. To be closed by its owner, or by a `with`.
 
     kernel      ELF file whose symbols it knows
@@ -87,6 +80,7 @@ class Debugger(Values):
             deadline = Deadline.after(timeout)
             self.execute(f"-target-select remote {connection}", deadline)
             self.wait(deadline, needs=Needs.PROCESS)
+            self.execute(f"{LOCKING} step")
             self._cpus = find_cpus(self.execute)
             self._registers = register_numbers(self.execute)
         except BaseException:
@@ -195,15 +189,6 @@ class Debugger(Values):
         if not self.running and self._leave():
             self._resume(Command("-exec-continue"))
 
-    def _leave(self) -> bool:
-        """Step off a breakpoint; False if that led to another one."""
-        before = self._stop
-        if before is None or not before.at_breakpoint:
-            return True
-        standing = self._standing()
-        stop = self._advance(STEP, standing=standing)
-        return not stop.at_breakpoint or (standing and standing.address) == stop.frame.address
-
     def _resume(self, *commands: Command) -> list[tuple[Result, str]]:
         """Execute commands of which the last lets it run. That it does is gdb's to say."""
         try:
@@ -302,50 +287,6 @@ class Debugger(Values):
             with suppress(DebuggerError):  # it was hit as well
                 until().delete()
         return stop
-
-    def step(self, timeout: Timeout = None) -> Stop:
-        """One source line, into functions. Other CPUs run meanwhile."""
-        return self._advance("-exec-step", timeout)
-
-    def next(self, timeout: Timeout = None) -> Stop:
-        """One source line, over functions."""
-        return self._advance("-exec-next", timeout)
-
-    def step_instruction(self, timeout: Timeout = None) -> Stop:
-        """One instruction."""
-        return self._advance(STEP, timeout)
-
-    def finish(self, timeout: Timeout = None) -> Stop:
-        """Until the function it is in has returned."""
-        return self._advance("-exec-finish", timeout)
-
-    def _advance(
-        self, command: str, timeout: Timeout = None, standing: Standing | None = None
-    ) -> Stop:
-        """QEMU may end a step before its instruction, when an interrupt waits to be looked
-        at: one after which all is as it was is taken again, a few times.
-
-        gdb says then that the step has ended, or that the breakpoint it began at was hit; a
-        jump to itself looks the same. What else it says is believed: it has a cause of its own.
-
-        standing  how it stands, if that is known
-        """
-        deadline = Deadline.after(timeout)
-        first, before = self._stop, standing or self._standing()
-        for _ in range(STEPS):
-            self._resume(Command(command))
-            stop = self.wait(deadline)
-            ended = stop.reason == STEPPED or (stop.at_breakpoint and stop == first)
-            if not ended or self._standing() != before:
-                break
-        return stop
-
-    def _standing(self) -> Standing | None:
-        """How it stands now; None while it runs."""
-        if self._stop is None:
-            return None
-        names = [name for name, number in self._registers.items() if number < CORE]
-        return Standing.of(self._stop, self.registers(names))
 
     # Breakpoints
 
