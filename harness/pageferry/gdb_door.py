@@ -126,17 +126,23 @@ class GdbDoor:
         """Stop the machine when the hypervisor is through with the slot; its bytes."""
         free = (self._states["SLOT_FREE"], self._states["SLOT_DONE"])
         offset, size = self._fields[0]
-        gdb.interrupt(deadline)
+        self._stand(gdb, deadline)
         while True:
             slot = bytearray(gdb.memory.read(self._address, self._size))
             if int.from_bytes(slot[offset : offset + size], "little") in free:
                 return slot
             gdb.cont()  # for a moment: it was stopped between the answer and its end
             try:
-                gdb.interrupt(deadline)
+                self._stand(gdb, deadline)
             except WaitTimeout as error:
                 awaited = "the slot of gdb's door to be free"
                 raise WaitTimeout(awaited, error.seconds, error.seen) from error
+
+    def _stand(self, gdb: Debugger, deadline: Deadline) -> None:
+        """Stop the machine, if it runs, unless it just stops by itself: somebody waits for that."""
+        ran, stop = gdb.running, gdb.interrupt(deadline)
+        if ran and stop.explained and not stop.interrupted:
+            raise DebuggerError(f"before the request was answered: {stop}")
 
     def _abandon(self, gdb: Debugger, condition: str) -> None:
         """Stop the machine, without the breakpoint of a request that Ctrl-C has ended."""

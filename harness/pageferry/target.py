@@ -70,15 +70,14 @@ class PausingMemory:
 
 @contextmanager
 def standing(debugger: Debugger) -> Iterator[None]:
-    """Have the machine stand still meanwhile, if it runs."""
-    if not debugger.running:
-        yield
-        return
-    debugger.interrupt()
+    """Have the machine stand still meanwhile, if it runs. From a stop that came just then by
+    itself it does not go on: somebody waits for that."""
+    goes_on = debugger.running and debugger.interrupt().interrupted
     try:
         yield
     finally:
-        debugger.cont()
+        if goes_on:
+            debugger.cont()
 
 
 class Remote(Waiting):

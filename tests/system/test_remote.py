@@ -25,7 +25,7 @@ from pageferry import GuestFault, HarnessError, Testbed
 from pageferry import arch as architectures
 from pageferry.abi import Command, GuestMap
 from pageferry.cli import main as command_line
-from pageferry.debugger import Debugger
+from pageferry.debugger import Debugger, Stop
 from pageferry.errors import ChannelClosed
 from pageferry.guest import ping
 from pageferry.machine import RAM
@@ -167,8 +167,14 @@ def test_for_a_report_a_remote_machine_is_stopped_once(
     remote: Testbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote.guests[0].ping()
-    gdb, stops = remote.machine.debugger(), []
-    monkeypatch.setattr(gdb, "interrupt", lambda: stops.append(Debugger.interrupt(gdb)))
+    gdb = remote.machine.debugger()
+    stops: list[Stop] = []
+
+    def interrupt() -> Stop:
+        stops.append(Debugger.interrupt(gdb))
+        return stops[-1]
+
+    monkeypatch.setattr(gdb, "interrupt", interrupt)
     remote.guests[0].report()
     assert len(stops) == 1
 

@@ -1,14 +1,23 @@
-"""Of stops that come at once, by several CPUs: none comes without a cause."""
+"""Of stops that come at once, by several CPUs or as the machine is interrupted: none is lost,
+and none comes without a cause."""
+
+from collections.abc import Callable
 
 import pytest
 from tests.system.witness import Witness
 
 from pageferry import Testbed
-from pageferry.abi import GuestMap
+from pageferry.abi import GuestMap, Operation, Status
 from pageferry.debugger import Debugger
+from pageferry.errors import DebuggerError
+from pageferry.target import standing
+from pageferry.testbed import Door
 
 OFTEN = 30
 """Times, of which some hit the moment."""
+
+DONE = "request_done"
+REFUSED = "relinquish 1 1"
 
 
 @pytest.mark.pageferry(cpus=3)
@@ -30,3 +39,51 @@ def test_a_cpu_leaves_a_breakpoint_that_is_gone_though_another_one_comes_to_one(
             stop = gdb.wait()
             assert (stop.reason, stop.frame.address) == ("breakpoint-hit", loop)
         gdb.delete_breakpoints()
+
+
+def test_a_hit_that_comes_with_an_interruption_is_told(bed: Testbed, gdb: Debugger) -> None:
+    gdb.breakpoint(DONE)
+    for _ in range(OFTEN):
+        pending = bed.machine.console.submit(REFUSED)
+        for _ in range(3):
+            gdb.execute_standing("-break-list")
+        assert gdb.wait().frame.function == DONE
+        gdb.cont()
+        assert pending.result().status is Status.MISALIGNED
+
+
+def list_breakpoints(_: Testbed, gdb: Debugger) -> None:
+    gdb.execute_standing("-break-list")
+
+
+def refuse(_: Testbed, gdb: Debugger) -> None:
+    with pytest.raises(DebuggerError, match="no_such_function"):
+        gdb.breakpoint("no_such_function")
+
+
+def look(_: Testbed, gdb: Debugger) -> None:
+    with standing(gdb):
+        assert not gdb.running
+
+
+def ask(bed: Testbed, _: Debugger) -> None:
+    with pytest.raises(DebuggerError, match="before the request was answered: breakpoint-hit at"):
+        bed.request(Operation.RELINQUISH, bed.guests[0], 1, door=Door.GDB)
+
+
+@pytest.mark.parametrize("work", [list_breakpoints, refuse, look, ask], ids=lambda it: it.__name__)
+def test_a_machine_that_stops_by_itself_as_it_is_to_stand_for_a_moment_does_not_go_on(
+    bed: Testbed,
+    gdb: Debugger,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[Testbed, Debugger], None],
+) -> None:
+    gdb.breakpoint(DONE)
+    pending = bed.machine.console.submit(REFUSED)
+    with monkeypatch.context() as patch:
+        patch.setattr(gdb, "interrupt", gdb.wait)  # which is too late
+        work(bed, gdb)
+    assert gdb.stop is not None
+    assert gdb.stop.frame.function == DONE
+    gdb.cont()
+    assert pending.result().status is Status.MISALIGNED

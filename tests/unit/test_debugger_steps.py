@@ -144,6 +144,13 @@ def test_a_value_where_no_breakpoint_is_costs_no_step(play: Play) -> None:
     assert done(gdb) == ["value", "continue"]
 
 
+def test_after_an_interruption_a_breakpoint_is_hit_that_stands_there(play: Play) -> None:
+    gdb = play([(INTERRUPTED, BEFORE), (INTERRUPTED, BEFORE)])
+    gdb.cont()
+    assert gdb.evaluate_and_cont("6 * 7") == "42"
+    assert done(gdb) == ["jump", "value", "jump"]
+
+
 def test_a_breakpoint_that_the_step_off_another_hits_is_a_stop(play: Play) -> None:
     gdb = play([(HIT, BEFORE), (OTHER_HIT, AFTER)])
     assert gdb.evaluate_and_cont("6 * 7") == "42"

@@ -139,21 +139,21 @@ class Debugger(Steps):
     def execute_standing(self, command: str, timeout: Timeout = None) -> dict[str, Any]:
         """The same, for which a machine that runs is stopped for a moment.
 
-        It goes on also when gdb refuses the command, and after Ctrl-C.
+        It goes on also when gdb refuses the command, and after Ctrl-C, but not from a stop
+        that came just then by itself: that is there to be waited for.
         """
         deadline = Deadline.after(timeout)
         runs = self.running
         try:
-            if runs:
-                self.interrupt(deadline)
+            goes_on = runs and self.interrupt(deadline).interrupted
             answer = self.execute(command, deadline)
-            if runs:
+            if goes_on:
                 self.cont()
         except BaseException:  # Ctrl-C too, maybe before it stood
             if runs:
                 with suppress(HarnessError):
-                    self.interrupt(GRACE)
-                    self.cont()
+                    if self.interrupt(GRACE).interrupted:
+                        self.cont()
             raise
         return answer
 
@@ -187,7 +187,13 @@ class Debugger(Steps):
         may not leave it (`step_instruction`); a breakpoint they hit by that is a stop.
         """
         if not self.running and self._leave():
-            self._resume(Command("-exec-continue"))
+            self._resume(self._onward())
+
+    def _onward(self) -> Command:
+        """Lets all CPUs run. gdb passes over a breakpoint where it stands, as one that was
+        told; an interruption that came with a hit has hidden it, and after a jump it comes."""
+        hidden = self._stop is not None and self._stop.interrupted
+        return Command("-exec-jump *$pc" if hidden else "-exec-continue")
 
     def _resume(self, *commands: Command) -> list[tuple[Result, str]]:
         """Execute commands of which the last lets it run. That it does is gdb's to say."""
@@ -206,8 +212,8 @@ class Debugger(Steps):
             value = self.evaluate(expression)
             self.cont()
             return value
-        lines = [f"-data-evaluate-expression {quoted(expression)}", "-exec-continue"]
-        found = self._resume(*map(Command, lines))
+        evaluate = Command(f"-data-evaluate-expression {quoted(expression)}")
+        found = self._resume(evaluate, self._onward())
         return str(found[0][0].payload["value"])
 
     def interrupt(self, timeout: Timeout = None) -> Stop:
@@ -266,7 +272,7 @@ class Debugger(Steps):
         self._leave()
         insert = f"-break-insert -t -c {quoted(condition)} {quoted(where)}"
         write = Command(write_command(address, data), physical=True)
-        inserted = self._resume(write, Command(insert), Command("-exec-continue"))[1][0]
+        inserted = self._resume(write, Command(insert), self._onward())[1][0]
         until = partial(self._inserted, inserted)  # which is parsed if it is to be deleted
         return self._wait_at_temporary(until, where, Deadline.after(timeout))
 

@@ -62,6 +62,11 @@ class Stop:
         return self.signal is None or self.signal in EXPLAINED_SIGNALS
 
     @property
+    def interrupted(self) -> bool:
+        """Whether it stands for nothing but that it was asked to."""
+        return self.signal == "SIGINT"
+
+    @property
     def at_breakpoint(self) -> bool:
         """Whether there is still a breakpoint where it stands, which brought it about."""
         return self.reason == "breakpoint-hit" and not self.temporary
