@@ -9,13 +9,16 @@ from tests.oracle.operands import Instruction, OfArch, of_none
 class Arrival:
     """Of the console's: places, and a condition there.
 
-    end  the instruction in these functions that ends it, if nothing is known before; its operand
-         is {register}
+    end    the instruction in these functions that ends it, if nothing is known before; its operand
+           is {register}
+    ticks  what is to be 0 for the control CPU not to look without being told, if the interrupt
+           that has it look is taken first: the debugger looks at each, so that it is always due
     """
 
     places: tuple[str, ...]
     condition: str = ""
     end: Instruction | None = None
+    ticks: str = ""
 
 
 STUB = "*((long)&trap_stubs + 16 * {})"
@@ -26,6 +29,7 @@ ARRIVALS = {
         ("acknowledge_interrupt", "arch_idle"),
         "$x{register} == 33",
         Instruction(0xFFFF_FFE0, 0xD518_CC20, of_none),
+        "ticks[0]",
     ),
     "riscv64": Arrival(("acknowledge",), "interrupt == 9"),
 }

@@ -20,6 +20,8 @@ def test_what_comes_in_by_the_console_interrupts_the_control_cpu(
     bed: Testbed, gdb: Debugger, arch: str
 ) -> None:
     arrival = ARRIVALS[arch]
+    if arrival.ticks:
+        bed.firmware.write(arrival.ticks, 0)
     for place in arrival.places:
         ends = find(bed.machine, arrival.end, place) if arrival.end else {}
         for address, instruction in ends.items():
