@@ -10,6 +10,7 @@ from pageferry import Testbed
 from pageferry.abi import GuestMap, Operation, Status
 from pageferry.debugger import Debugger
 from pageferry.errors import DebuggerError
+from pageferry.guest import Guest
 from pageferry.target import standing
 from pageferry.testbed import Door
 
@@ -20,25 +21,54 @@ DONE = "request_done"
 REFUSED = "relinquish 1 1"
 
 
+def stand_in_a_loop(guest: Guest, gdb: Debugger) -> int:
+    """Where the guest is, which has a CPU to itself and works without end."""
+    Witness(guest, guest.page(0)).await_undisturbed()
+    gdb.interrupt()
+    places = [gdb.value("$pc", cpu) for cpu in gdb.cpus.values()]
+    (loop,) = [it for it in places if GuestMap.RAM <= it < GuestMap.PAGES]
+    return loop
+
+
+def stand_at_a_tick(gdb: Debugger) -> None:
+    """The control CPU, where the breakpoint is gone that stopped it."""
+    with gdb.breakpoint("requests_poll"):
+        gdb.cont()
+        gdb.wait()
+
+
 @pytest.mark.pageferry(cpus=3)
 def test_a_cpu_leaves_a_breakpoint_that_is_gone_though_another_one_comes_to_one(
     bed: Testbed, gdb: Debugger
 ) -> None:
-    b = bed.guests[1]
-    Witness(b, b.page(0)).await_undisturbed()
-    gdb.interrupt()
-    places = [gdb.value("$pc", cpu) for cpu in gdb.cpus.values()]
-    (loop,) = [it for it in places if GuestMap.RAM <= it < GuestMap.PAGES]
+    loop = stand_in_a_loop(bed.guests[1], gdb)
     for _ in range(OFTEN):
-        with gdb.breakpoint("requests_poll"):
-            gdb.cont()
-            gdb.wait()
+        stand_at_a_tick(gdb)
         gdb.breakpoint(f"*{loop:#x}")
         for _ in range(2):
             gdb.cont()
             stop = gdb.wait()
             assert (stop.reason, stop.frame.address) == ("breakpoint-hit", loop)
         gdb.delete_breakpoints()
+
+
+@pytest.mark.pageferry(cpus=3)
+def test_a_line_s_step_that_another_cpu_s_stop_has_ended_is_over(
+    bed: Testbed, gdb: Debugger
+) -> None:
+    loop = stand_in_a_loop(bed.guests[1], gdb)
+    ended = set()
+    for _ in range(OFTEN):
+        stand_at_a_tick(gdb)
+        gdb.breakpoint(f"*{loop:#x}")
+        stop = gdb.next()
+        ended.add(stop.frame.address == loop)
+        assert gdb.value("$pc") == stop.frame.address
+        gdb.cont()
+        stop = gdb.wait()
+        assert (stop.reason, stop.frame.address) == ("breakpoint-hit", loop)
+        gdb.delete_breakpoints()
+    assert True in ended
 
 
 def test_a_hit_that_comes_with_an_interruption_is_told(bed: Testbed, gdb: Debugger) -> None:

@@ -37,7 +37,8 @@ class Steps(Values):
         """Execute commands of which the last lets it run."""
 
     def step(self, timeout: Timeout = None) -> Stop:
-        """One source line, into functions. Other CPUs run meanwhile."""
+        """One source line, into functions. Other CPUs run meanwhile, and may come to a stop
+        before: the line is then not done."""
         return self._among_others("-exec-step", timeout)
 
     def next(self, timeout: Timeout = None) -> Stop:
@@ -53,11 +54,20 @@ class Steps(Values):
         return self._advance("-exec-finish", timeout)
 
     def _among_others(self, command: str, timeout: Timeout) -> Stop:
+        """The other CPUs run. If one of them has ended it, this one's last step is taken."""
+        deadline, first = Deadline.after(timeout), self._stop
         self.execute(f"{LOCKING} off")
         try:
-            return self._advance(command, timeout)
+            stop = self._advance(command, deadline)
         finally:
             self.execute(f"{LOCKING} step")
+        if first is not None and stop.thread != first.thread:
+            self.execute(f"-thread-select {first.thread}")
+            self._resume(Command(STEP))
+            self.wait(deadline)
+            self.execute(f"-thread-select {stop.thread}")
+            self._stop = stop
+        return stop
 
     def _advance(
         self, command: str, timeout: Timeout = None, standing: Standing | None = None
