@@ -2,16 +2,19 @@
 and none comes without a cause."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests.system.witness import Witness
 
 from pageferry import Testbed
 from pageferry.abi import GuestMap, Operation, Status
-from pageferry.debugger import Debugger
+from pageferry.channel import Timeout
+from pageferry.console import Pending
+from pageferry.debugger import Debugger, Stop
 from pageferry.errors import DebuggerError
 from pageferry.guest import Guest
-from pageferry.target import standing
+from pageferry.target import standing as standing_still
 from pageferry.testbed import Door
 
 OFTEN = 30
@@ -82,6 +85,18 @@ def test_a_hit_that_comes_with_an_interruption_is_told(bed: Testbed, gdb: Debugg
         assert pending.result().status is Status.MISALIGNED
 
 
+def test_an_interrupted_machine_goes_on_where_it_stands_though_a_caller_is_looked_at(
+    bed: Testbed, standing: Debugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gdb, (a, b) = standing, bed.guests
+    pending = bed.machine.console.submit(f"remap 1 {a.page(0):#x} 2 {b.window(0):#x}")
+    stop = gdb.run_to("transfer")
+    monkeypatch.setattr(gdb, "_stop", replace(stop, reason="signal-received", signal="SIGINT"))
+    gdb.command("up")
+    gdb.cont()
+    assert pending.result().status is Status.OK
+
+
 def list_breakpoints(_: Testbed, gdb: Debugger) -> None:
     gdb.execute_standing("-break-list")
 
@@ -92,7 +107,7 @@ def refuse(_: Testbed, gdb: Debugger) -> None:
 
 
 def look(_: Testbed, gdb: Debugger) -> None:
-    with standing(gdb):
+    with standing_still(gdb):
         assert not gdb.running
 
 
@@ -109,11 +124,17 @@ def test_a_machine_that_stops_by_itself_as_it_is_to_stand_for_a_moment_does_not_
     work: Callable[[Testbed, Debugger], None],
 ) -> None:
     gdb.breakpoint(DONE)
-    pending = bed.machine.console.submit(REFUSED)
+    submitted: list[Pending] = []
+
+    def interrupt(timeout: Timeout = None) -> Stop:
+        if not submitted:
+            submitted.append(bed.machine.console.submit(REFUSED))
+        return gdb.wait(timeout)  # the interruption itself is too late
+
     with monkeypatch.context() as patch:
-        patch.setattr(gdb, "interrupt", gdb.wait)  # which is too late
+        patch.setattr(gdb, "interrupt", interrupt)
         work(bed, gdb)
     assert gdb.stop is not None
     assert gdb.stop.frame.function == DONE
     gdb.cont()
-    assert pending.result().status is Status.MISALIGNED
+    assert submitted[0].result().status is Status.MISALIGNED

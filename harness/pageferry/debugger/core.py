@@ -192,8 +192,9 @@ class Debugger(Steps):
     def _onward(self) -> Command:
         """Lets all CPUs run. gdb passes over a breakpoint where it stands, as one that was
         told; an interruption that came with a hit has hidden it, and after a jump it comes."""
-        hidden = self._stop is not None and self._stop.interrupted
-        return Command("-exec-jump *$pc" if hidden else "-exec-continue")
+        if (stop := self._stop) is None or not stop.interrupted:
+            return Command("-exec-continue")
+        return Command(f"-exec-jump --thread {stop.thread} --frame 0 *$pc")  # whatever is selected
 
     def _resume(self, *commands: Command) -> list[tuple[Result, str]]:
         """Execute commands of which the last lets it run. That it does is gdb's to say."""

@@ -63,8 +63,9 @@ class Stop:
 
     @property
     def interrupted(self) -> bool:
-        """Whether it stands for nothing but that it was asked to."""
-        return self.signal == "SIGINT"
+        """Whether it stands for nothing that gdb knows but that it was asked to: some boards'
+        stubs call that a SIGTRAP."""
+        return self.signal in EXPLAINED_SIGNALS
 
     @property
     def at_breakpoint(self) -> bool:
