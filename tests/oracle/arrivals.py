@@ -59,3 +59,28 @@ HANDLERS = [
     Handler("riscv64", "$stvec", "hart_trap"),
 ]
 """No register tells it on x86-64."""
+
+
+@dataclass(frozen=True)
+class Timer(OfArch):
+    """Of the tick: `handler`, where it arrives and is set again by the instruction `sets`, if
+    `condition`, in the functions `places`; and the physical address of the time."""
+
+    handler: str
+    places: tuple[str, ...]
+    sets: Instruction
+    condition: str
+    time: int
+
+
+TIMERS = [  # ECALL of SBI 1.0, chapter 6; MTIME of ACLINT 1.0, 2.1, where QEMU's virt has it
+    Timer(
+        "riscv64",
+        "acknowledge",
+        ("acknowledge", "arch_idle"),
+        Instruction(0xFFFF_FFFF, 0x73, of_none),
+        "$a7 == 0x54494d45",
+        0x200_BFF8,
+    )
+]
+"""Which QEMU 7.2 sets back below zero when it loads a snapshot."""

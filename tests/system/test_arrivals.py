@@ -3,13 +3,24 @@
 from contextlib import suppress
 
 import pytest
-from tests.oracle.arrivals import ARRIVALS, HANDLERS, UNMASKABLE, Handler, Unmaskable
+from tests.oracle.arrivals import (
+    ARRIVALS,
+    HANDLERS,
+    TIMERS,
+    UNMASKABLE,
+    Handler,
+    Timer,
+    Unmaskable,
+)
 from tests.system.code import find
 
 from pageferry import Command, Testbed
 from pageferry.abi import Status
 from pageferry.debugger import Debugger
 from pageferry.errors import FirmwarePanic
+
+SECOND = 10_000_000
+"""In ticks of the time of QEMU's RISC-V."""
 
 REQUESTS = 8
 """Of which some come just when the control CPU looks without being told."""
@@ -62,6 +73,32 @@ def test_an_interrupt_that_cannot_be_closed_ends_no_guest_and_no_machine(
     assert done == "request_done"
     gdb.cont()
     assert watch.pending.result().status is Status.OK
+
+
+@pytest.mark.pageferry(cpus=1)
+@pytest.mark.parametrize("timer", TIMERS, ids=["below-zero"])
+def test_the_tick_goes_on_though_time_comes_to_zero_as_it_is_set(
+    bed: Testbed, gdb: Debugger, timer: Timer
+) -> None:
+    bed.guests[0].ping()
+    gdb.interrupt()
+    set_time(gdb, timer, -SECOND)
+    for place in timer.places:
+        for address in find(bed.machine, timer.sets, place):
+            gdb.breakpoint(f"*{address:#x}", timer.condition)
+    gdb.cont()
+    gdb.wait()
+    set_time(gdb, timer, 0)
+    gdb.delete_breakpoints()
+    for _ in range(2):
+        assert gdb.run_to(timer.handler).frame.function == timer.handler
+
+
+def set_time(gdb: Debugger, timer: Timer, ticks: int) -> None:
+    """By QEMU's own packet: it lets other writes of a debugger's change RAM alone."""
+    gdb.command("maintenance packet Qqemu.PhyMemMode:1")
+    gdb.evaluate(f"*(long *){timer.time:#x} = {ticks}")
+    gdb.command("maintenance packet Qqemu.PhyMemMode:0")
 
 
 @pytest.mark.pageferry(cpus=3)

@@ -52,16 +52,27 @@ static void set_timer(uint64_t time)
     SBI_CALL(SBI_TIME, SBI_SET_TIMER, time);
 }
 
+/* QEMU 7.2 sets time back below zero when it has loaded a snapshot (time_delta is not in
+ * it). A timer for before zero that is set after zero never comes: it is set again. */
+static void set_alarm(void)
+{
+    uint64_t time;
+    do {
+        time = csr_read(CSR_TIME);
+        set_timer(time + TICK);
+    } while (csr_read(CSR_TIME) - time >= TICK);
+}
+
 void arch_tick(void)
 {
     ticking[arch_this_cpu()->number] = true;
-    set_timer(csr_read(CSR_TIME) + TICK);
+    set_alarm();
 }
 
 void arch_alarm(void)
 {
     if (!ticking[arch_this_cpu()->number])
-        set_timer(csr_read(CSR_TIME) + TICK);
+        set_alarm();
 }
 
 /* Whatever came, the next tick is a whole one away. So the tick also goes on after QEMU
@@ -73,7 +84,7 @@ void acknowledge(uint64_t interrupt)
     else if (interrupt == INTERRUPT_EXTERNAL)
         *claim = *claim; /* and completed: the control CPU looks at the console anyway */
     if (ticking[arch_this_cpu()->number])
-        set_timer(csr_read(CSR_TIME) + TICK);
+        set_alarm();
     else if (interrupt == INTERRUPT_TIMER)
         set_timer(UINT64_MAX);
 }
