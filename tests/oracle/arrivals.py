@@ -64,10 +64,9 @@ HANDLERS = [
 @dataclass(frozen=True)
 class Timer(OfArch):
     """Of the tick: `handler`, where it arrives and is set again by the instruction `sets`, if
-    `condition`, in the functions `places`; and the physical address of the time."""
+    `condition`; and the physical address of the time."""
 
     handler: str
-    places: tuple[str, ...]
     sets: Instruction
     condition: str
     time: int
@@ -77,7 +76,6 @@ TIMERS = [  # ECALL of SBI 1.0, chapter 6; MTIME of ACLINT 1.0, 2.1, where QEMU'
     Timer(
         "riscv64",
         "acknowledge",
-        ("acknowledge", "arch_idle"),
         Instruction(0xFFFF_FFFF, 0x73, of_none),
         "$a7 == 0x54494d45",
         0x200_BFF8,

@@ -83,9 +83,8 @@ def test_the_tick_goes_on_though_time_comes_to_zero_as_it_is_set(
     bed.guests[0].ping()
     gdb.interrupt()
     set_time(gdb, timer, -SECOND)
-    for place in timer.places:
-        for address in find(bed.machine, timer.sets, place):
-            gdb.breakpoint(f"*{address:#x}", timer.condition)
+    for place in find(bed.machine, timer.sets, timer.handler):
+        gdb.breakpoint(f"*{place:#x}", timer.condition)
     gdb.cont()
     gdb.wait()
     set_time(gdb, timer, 0)

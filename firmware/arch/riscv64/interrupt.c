@@ -76,8 +76,9 @@ void arch_alarm(void)
 }
 
 /* Whatever came, the next tick is a whole one away. So the tick also goes on after QEMU
- * 7.2 has loaded a snapshot, which leaves its timer where it was, however far that is. */
-void acknowledge(uint64_t interrupt)
+ * 7.2 has loaded a snapshot, which leaves its timer where it was, however far that is.
+ * Not inlined, so that there is one place to stop at. */
+__attribute__((noinline)) void acknowledge(uint64_t interrupt)
 {
     if (interrupt == INTERRUPT_SOFTWARE)
         csr_clear(CSR_SIP, 1u << INTERRUPT_SOFTWARE);
