@@ -97,7 +97,9 @@ class GdbDoor:
         # The number is true: it says whose breakpoint it is, and costs gdb no look at memory.
         condition = f"door == {self._number} && {sequence}"
         try:
-            stop = self._submit(gdb, [sequence, *words], condition, Deadline.after(timeout))
+            deadline = Deadline.after(timeout)
+            slot = self._free_slot(gdb, ran, deadline)
+            stop = self._submit(gdb, slot, [sequence, *words], condition, deadline)
             if stop.frame.function != ANSWERED:
                 raise DebuggerError(f"before request {sequence} was answered: {stop}")
             found = gdb.evaluate_and_cont("*request") if ran else gdb.evaluate("*request")
@@ -112,35 +114,39 @@ class GdbDoor:
         return _answer(found, sequence)
 
     def _submit(
-        self, gdb: Debugger, words: Sequence[int], condition: str, deadline: Deadline
+        self,
+        gdb: Debugger,
+        slot: bytearray,
+        words: Sequence[int],
+        condition: str,
+        deadline: Deadline,
     ) -> Stop:
         """Put a request into the slot and let the machine run until it is answered."""
-        slot = self._free_slot(gdb, deadline)
         values = [self._states["SLOT_SUBMITTED"], *words]
         for (offset, size), value in zip(self._fields, values, strict=True):
             slot[offset : offset + size] = value.to_bytes(size, "little")
         first = f"*{ANSWERED}"  # its first instruction, where every argument still is
         return gdb.write_and_run_to(self._address, bytes(slot), first, condition, deadline)
 
-    def _free_slot(self, gdb: Debugger, deadline: Deadline) -> bytearray:
-        """Stop the machine when the hypervisor is through with the slot; its bytes."""
+    def _free_slot(self, gdb: Debugger, runs: bool, deadline: Deadline) -> bytearray:
+        """Stop the machine, if it runs, when the hypervisor is through with the slot; its bytes."""
         free = (self._states["SLOT_FREE"], self._states["SLOT_DONE"])
         offset, size = self._fields[0]
-        self._stand(gdb, deadline)
+        self._stand(gdb, runs, deadline)
         while True:
             slot = bytearray(gdb.memory.read(self._address, self._size))
             if int.from_bytes(slot[offset : offset + size], "little") in free:
                 return slot
             gdb.cont()  # for a moment: it was stopped between the answer and its end
             try:
-                self._stand(gdb, deadline)
+                self._stand(gdb, True, deadline)
             except WaitTimeout as error:
                 awaited = "the slot of gdb's door to be free"
                 raise WaitTimeout(awaited, error.seconds, error.seen) from error
 
-    def _stand(self, gdb: Debugger, deadline: Deadline) -> None:
-        """Stop the machine, if it runs, unless it just stops by itself: somebody waits for that."""
-        ran, stop = gdb.running, gdb.interrupt(deadline)
+    def _stand(self, gdb: Debugger, ran: bool, deadline: Deadline) -> None:
+        """Stop the machine, unless it stops by itself just then: somebody waits for that."""
+        stop = gdb.interrupt(deadline)
         if ran and stop.explained and not stop.interrupted:
             raise DebuggerError(f"before the request was answered: {stop}")
 

@@ -105,7 +105,7 @@ def announced(manifest: Manifest, folder: Path) -> Iterator[Path]:
 def _make(home: Path) -> None:
     """With its parents, which another machine removes at its end if it has made them."""
     for _ in range(_ATTEMPTS):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, FileExistsError):  # between mkdir's look and its work
             home.mkdir(parents=True, exist_ok=True)
             return
     home.mkdir(parents=True, exist_ok=True)

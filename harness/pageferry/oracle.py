@@ -156,7 +156,7 @@ class Oracle:
     def begin(self) -> None:
         """Record from now on. Nothing may be under way."""
         machine = self._bed.machine
-        machine.await_fact(self._stands_unlocked, "nobody to have the lock", every=POLL)
+        machine.await_fact(self._stop_unlocked, "nobody to have the lock", every=POLL)
         self._block_of = self._blocks()
         self._roots = {guest.vm: guest.stage2_root for guest in self._bed.guests}
         self._code = {
@@ -169,7 +169,7 @@ class Oracle:
         self._recorder.start()
         machine.cont()
 
-    def _stands_unlocked(self) -> bool | None:
+    def _stop_unlocked(self) -> bool | None:
         """Stop the machine, but not where the control CPU just looks for something to do: it
         has the lock for that, and no record would tell of it."""
         self._bed.machine.stop()

@@ -37,6 +37,10 @@ T = TypeVar("T")
 AGAIN = 0.5
 """Seconds, before scaling, after which a request is sent again over a serial line."""
 
+ASK_AGAIN = 2.0
+"""Seconds after which a board is asked again to stop. One that has answered meanwhile, over a
+slow line, may take that for an interruption of its own: OpenOCD tells its next stop as one."""
+
 RESET = "monitor system_reset"
 """QEMU's gdb server resets its machine by this; OpenOCD's by "monitor reset halt"."""
 
@@ -193,7 +197,9 @@ class Remote(Waiting):
 
     def _connect(self) -> Debugger:
         base = self.arch.ram_base
-        return Debugger(self.channel, self.kernel, self._gdb, base=base, size=self.ram)
+        return Debugger(
+            self.channel, self.kernel, self._gdb, base=base, size=self.ram, ask_again=ASK_AGAIN
+        )
 
     def restart(self, timeout: Timeout = None) -> None:
         """Start it again and let it run. What was written before is not seen afterwards."""
@@ -222,13 +228,17 @@ def leave_guests(debugger: Debugger, out: WayOut, deadline: Deadline) -> None:
     if len(registers) != len(debugger.cpus):
         raise DebuggerError(f"QEMU tells the registers of {len(registers)} CPUs, not of all")
     inside = [it for it, cpu in debugger.cpus.items() if re.search(out.inside, registers[cpu])]
-    for thread in inside:
-        debugger.command(f"thread {thread}", deadline)
-        try:
-            debugger.command(f"set *(unsigned int *)$pc = {out.instruction:#x}", deadline)
-        except DebuggerError:
-            continue  # its code is not there: nothing brings it out
-        debugger.step_instruction(deadline)  # alone, or the others enter theirs
+    debugger.command("set scheduler-locking on", deadline)  # or the others enter theirs
+    try:
+        for thread in inside:
+            debugger.command(f"thread {thread}", deadline)
+            try:
+                debugger.command(f"set *(unsigned int *)$pc = {out.instruction:#x}", deadline)
+            except DebuggerError:
+                continue  # its code is not there: nothing brings it out
+            debugger.step_instruction(deadline)
+    finally:
+        debugger.command("set scheduler-locking off")
 
 
 def open_serial(path: Path | str, baud: int) -> FileIO:

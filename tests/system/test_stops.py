@@ -55,25 +55,6 @@ def test_a_cpu_leaves_a_breakpoint_that_is_gone_though_another_one_comes_to_one(
         gdb.delete_breakpoints()
 
 
-@pytest.mark.pageferry(cpus=3)
-def test_a_line_s_step_that_another_cpu_s_stop_has_ended_is_over(
-    bed: Testbed, gdb: Debugger
-) -> None:
-    loop = stand_in_a_loop(bed.guests[1], gdb)
-    ended = set()
-    for _ in range(OFTEN):
-        stand_at_a_tick(gdb)
-        gdb.breakpoint(f"*{loop:#x}")
-        stop = gdb.next()
-        ended.add(stop.frame.address == loop)
-        assert gdb.value("$pc") == stop.frame.address
-        gdb.cont()
-        stop = gdb.wait()
-        assert (stop.reason, stop.frame.address) == ("breakpoint-hit", loop)
-        gdb.delete_breakpoints()
-    assert True in ended
-
-
 def test_a_hit_that_comes_with_an_interruption_is_told(bed: Testbed, gdb: Debugger) -> None:
     gdb.breakpoint(DONE)
     for _ in range(OFTEN):
@@ -86,12 +67,12 @@ def test_a_hit_that_comes_with_an_interruption_is_told(bed: Testbed, gdb: Debugg
 
 
 def test_an_interrupted_machine_goes_on_where_it_stands_though_a_caller_is_looked_at(
-    bed: Testbed, standing: Debugger, monkeypatch: pytest.MonkeyPatch
+    bed: Testbed, standing: Debugger
 ) -> None:
     gdb, (a, b) = standing, bed.guests
     pending = bed.machine.console.submit(f"remap 1 {a.page(0):#x} 2 {b.window(0):#x}")
     stop = gdb.run_to("transfer")
-    monkeypatch.setattr(gdb, "_stop", replace(stop, reason="signal-received", signal="SIGINT"))
+    gdb._stop = replace(stop, reason="signal-received", signal="SIGINT")
     gdb.command("up")
     gdb.cont()
     assert pending.result().status is Status.OK

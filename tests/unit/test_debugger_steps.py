@@ -151,6 +151,20 @@ def test_after_an_interruption_a_breakpoint_is_hit_that_stands_there(play: Play)
     assert done(gdb) == ["jump", "value", "jump"]
 
 
+def test_a_machine_whose_control_was_taken_goes_on_from_wherever_it_was_put(play: Play) -> None:
+    gdb = play([(INTERRUPTED, BEFORE)])
+    gdb.take_control()
+    gdb.cont()
+    assert done(gdb) == ["continue"]
+
+
+def test_a_breakpoint_that_was_deleted_is_not_stepped_off(play: Play) -> None:
+    gdb = play([(HIT, BEFORE)])
+    gdb.delete(3)
+    gdb.cont()
+    assert done(gdb) == ["continue"]
+
+
 def test_a_breakpoint_that_the_step_off_another_hits_is_a_stop(play: Play) -> None:
     gdb = play([(HIT, BEFORE), (OTHER_HIT, AFTER)])
     assert gdb.evaluate_and_cont("6 * 7") == "42"

@@ -58,6 +58,22 @@ def test_a_folder_that_another_has_come_to_use_stays(tmp_path: Path) -> None:
         assert running(folder) == [other]
 
 
+@pytest.mark.parametrize("gone", [FileNotFoundError, FileExistsError])
+def test_a_folder_that_another_removes_as_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: type[OSError]
+) -> None:
+    mkdir, failures = Path.mkdir, [gone()]
+
+    def removed_meanwhile(path: Path, *mode: Any, **options: Any) -> None:
+        if failures:
+            raise failures.pop()
+        mkdir(path, *mode, **options)
+
+    monkeypatch.setattr(Path, "mkdir", removed_meanwhile)
+    with announced(mine(), tmp_path / "run"):
+        assert running(tmp_path / "run") == [mine()]
+
+
 def test_who_announces_itself_sweeps_those_that_could_not(tmp_path: Path) -> None:
     stale = replace(mine(), pid=1 << 30)
     with ExitStack() as forgotten:

@@ -53,7 +53,8 @@ static void set_timer(uint64_t time)
 }
 
 /* QEMU 7.2 sets time back below zero when it has loaded a snapshot (time_delta is not in
- * it). A timer for before zero that is set after zero never comes: it is set again. */
+ * it). A timer for before zero that is set after zero never comes: it is set again, which
+ * ends when that takes less than a tick. */
 static void set_alarm(void)
 {
     uint64_t time;

@@ -23,7 +23,7 @@ class Breakpoint:
 
     def delete(self, timeout: Timeout = None) -> None:
         """Remove it. DebuggerError if it is not there any more."""
-        self.debugger.execute_standing(f"-break-delete {self.number}", timeout)
+        self.debugger.delete(self.number, timeout)
 
     def __enter__(self) -> Self:
         return self

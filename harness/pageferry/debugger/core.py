@@ -28,16 +28,13 @@ from ..wire.gdbmi import Notice, Result, quoted
 from .breakpoint import WATCH, Breakpoint
 from .memory import GdbMemory, write_command
 from .process import Gdb
-from .steps import LOCKING, Steps
+from .steps import Steps
 from .stops import Stop
 from .values import find_cpus, register_numbers
 from .views import Command, Views, on_console
 
 PROGRAM = "gdb-multiarch"
 """Debian's gdb for every architecture; its package has the same name."""
-
-ASK_AGAIN = 0.05
-"""Seconds after which an interruption that was not heard of is asked for again."""
 
 
 class Debugger(Steps):
@@ -48,6 +45,7 @@ class Debugger(Steps):
     base, size  where the machine's memory is, for `memory`; size None: not known
     fds         descriptors gdb inherits under the same numbers, for `connection`
     program     gdb
+    ask_again   seconds after which an interruption that was not heard of is asked for again
 
     Connecting stops the machine. Raises DebuggerError if there is no such program, or no
     stub, and what ends a wait.
@@ -63,9 +61,11 @@ class Debugger(Steps):
         size: int | None = None,
         fds: Sequence[int] = (),
         program: str = PROGRAM,
+        ask_again: float = 0.05,
         timeout: Timeout = None,
     ) -> None:
         self._channel = channel
+        self._ask_again = ask_again
         self._stop: Stop | None = None
         self.closed = False
         """Whether it was closed. One that ended by itself is not."""
@@ -80,7 +80,6 @@ class Debugger(Steps):
             deadline = Deadline.after(timeout)
             self.execute(f"-target-select remote {connection}", deadline)
             self.wait(deadline, needs=Needs.PROCESS)
-            self.execute(f"{LOCKING} step")
             self._cpus = find_cpus(self.execute)
             self._registers = register_numbers(self.execute)
         except BaseException:
@@ -227,7 +226,9 @@ class Debugger(Steps):
         while self.running and deadline.left:
             self._ask_to_stop(deadline)
             with suppress(WaitTimeout):
-                self.wait(Deadline.exactly(min(ASK_AGAIN, deadline.left)), needs=Needs.PROCESS)
+                self.wait(
+                    Deadline.exactly(min(self._ask_again, deadline.left)), needs=Needs.PROCESS
+                )
         return self.wait(deadline, needs=Needs.PROCESS)
 
     def _ask_to_stop(self, deadline: Deadline) -> None:
@@ -258,7 +259,8 @@ class Debugger(Steps):
     def run_to(self, where: str, condition: str = "", timeout: Timeout = None) -> Stop:
         """Let it run until a CPU gets `where`; other breakpoints stop it too.
 
-        After a timeout it runs on, without the breakpoint."""
+        After a timeout it runs on, without the breakpoint.
+        """
         deadline = Deadline.after(timeout)
         until = self.breakpoint(where, condition, temporary=True)
         self.cont()
@@ -330,6 +332,19 @@ class Debugger(Steps):
     def delete_breakpoints(self) -> None:
         """Remove all breakpoints and watchpoints, of whomever."""
         self.execute_standing("-break-delete")
+        self._was_deleted()
+
+    def delete(self, number: int, timeout: Timeout = None) -> None:
+        """Remove the breakpoint or watchpoint of this number. DebuggerError if there is none."""
+        self.execute_standing(f"-break-delete {number}", timeout)
+        self._was_deleted(number)
+
+    def _was_deleted(self, number: int | None = None) -> None:
+        """A breakpoint that is gone is not stepped off: the other CPUs would run meanwhile, and
+        if one of them came to a breakpoint, QEMU 7.2 would keep the step for when all go on."""
+        stop = self._stop
+        if stop is not None and stop.breakpoint is not None and number in (None, stop.breakpoint):
+            self._stop = replace(stop, temporary=True)
 
     # For a machine that is put back to a snapshot
 
@@ -340,7 +355,8 @@ class Debugger(Steps):
         self.require("control of the machine")
         stop = self.interrupt(timeout)
         self.delete_breakpoints()
-        self._stop = replace(stop, temporary=True)  # nothing to step off where it will be
+        # Nothing to step off and nothing hidden where it will be.
+        self._stop = replace(stop, reason="", signal=None, temporary=True)
 
     def forget(self) -> None:
         """Drop what gdb remembers of a stopped machine: after a snapshot was loaded."""

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from ..channel import Deadline, Timeout
 from ..wire.gdbmi import Result
-from .stops import CORE, Standing, Stop
+from .stops import Standing, Stop
 from .values import Values
 from .views import Command
 
@@ -18,9 +18,8 @@ STEPPED = "end-stepping-range"
 
 STEP = "-exec-step-instruction"
 
-LOCKING = "-gdb-set scheduler-locking"
-"""With "step", a CPU takes a step alone. If another one came to a breakpoint meanwhile, QEMU
-7.2 would keep the step for when all go on: a stop for which gdb knows no reason."""
+CORE = 33
+"""Registers, the first that gdb lists: the general ones, of which a step changes one, or pc."""
 
 
 class Steps(Values):
@@ -37,37 +36,20 @@ class Steps(Values):
         """Execute commands of which the last lets it run."""
 
     def step(self, timeout: Timeout = None) -> Stop:
-        """One source line, into functions. Other CPUs run meanwhile, and may come to a stop
-        before: the line is then not done."""
-        return self._among_others("-exec-step", timeout)
+        """One source line, into functions. Other CPUs run meanwhile."""
+        return self._advance("-exec-step", timeout)
 
     def next(self, timeout: Timeout = None) -> Stop:
         """One source line, over functions."""
-        return self._among_others("-exec-next", timeout)
+        return self._advance("-exec-next", timeout)
 
     def step_instruction(self, timeout: Timeout = None) -> Stop:
-        """One instruction, of this CPU alone."""
+        """One instruction."""
         return self._advance(STEP, timeout)
 
     def finish(self, timeout: Timeout = None) -> Stop:
         """Until the function it is in has returned."""
         return self._advance("-exec-finish", timeout)
-
-    def _among_others(self, command: str, timeout: Timeout) -> Stop:
-        """The other CPUs run. If one of them has ended it, this one's last step is taken."""
-        deadline, first = Deadline.after(timeout), self._stop
-        self.execute(f"{LOCKING} off")
-        try:
-            stop = self._advance(command, deadline)
-        finally:
-            self.execute(f"{LOCKING} step")
-        if first is not None and stop.thread != first.thread:
-            self.execute(f"-thread-select {first.thread}")
-            self._resume(Command(STEP))
-            self.wait(deadline)
-            self.execute(f"-thread-select {stop.thread}")
-            self._stop = stop
-        return stop
 
     def _advance(
         self, command: str, timeout: Timeout = None, standing: Standing | None = None

@@ -44,7 +44,7 @@ class Stop:
     breakpoint  the number of the breakpoint or watchpoint, None for other reasons
     signal      its name for signal-received: SIGINT after an interruption
     old, new    what a watched expression was and is, as gdb writes it
-    temporary   whether it is a breakpoint that has thereby been deleted
+    temporary   whether it is a breakpoint that has been deleted, thereby or since
     """
 
     reason: str
@@ -63,9 +63,9 @@ class Stop:
 
     @property
     def interrupted(self) -> bool:
-        """Whether it stands for nothing that gdb knows but that it was asked to: some boards'
-        stubs call that a SIGTRAP."""
-        return self.signal in EXPLAINED_SIGNALS
+        """Whether it stands for nothing but a signal: for that of an interruption, which stubs
+        of boards call differently, or for the machine's end."""
+        return self.reason == "signal-received"
 
     @property
     def at_breakpoint(self) -> bool:
@@ -97,9 +97,6 @@ class Stop:
 _WATCHED = ("wpt", "hw-rwpt", "hw-awpt")
 """Watched for writing, for reading, for either."""
 
-
-CORE = 33
-"""Registers, the first that gdb lists: the general ones, of which a step changes one, or pc."""
 
 COUNTERS = ("pc", "rip")
 """How gdb names the program counter."""
